@@ -1,0 +1,144 @@
+"""Joins waiting calls into batches: list -> list. Knows nothing of models."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from service.errors import DeadlineExceeded, Failed
+from service.types import Stages
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class Entry(Generic[Item, Result]):
+    item: Item
+    future: "asyncio.Future[Result]"
+    stages: Stages
+    deadline: float  # of time.perf_counter
+    entered: float
+
+
+class Batcher(Generic[Item, Result]):
+    """A batch is what is waiting when the engine is free, up to `size`; there is no window.
+
+    With an `engine` (an executor) batches run there, at most `lanes` at once, and calls that arrive meanwhile are the
+    next batch. Without one they run on the event loop, on what arrived in this turn of it: a hand-off between threads
+    costs more than a tiny graph. A batch that fails is run again item by item, so that only the guilty one fails.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[Item]], Sequence[Result]],
+        *,
+        size: int = 16,
+        engine: Executor | None = None,
+        lanes: int = 1,
+        observe: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self.size = size
+        self.engine = engine
+        self.lanes = lanes
+        self._run = run
+        self._observe = observe  # told the size of each batch
+        self._waiting: deque[Entry[Item, Result]] = deque()
+        self._running = 0
+        self._woken = False
+
+    def __len__(self) -> int:
+        """Calls that wait for a batch."""
+        return len(self._waiting)
+
+    async def __call__(self, item: Item, stages: Stages, *, deadline: float = float("inf")) -> Result:
+        """Adds seconds of `queue` and `run` to `stages`. Raises DeadlineExceeded, Failed, or what `run` raised.
+
+        A cancelled call leaves the queue.
+        """
+        loop = asyncio.get_running_loop()
+        entry = Entry(item, loop.create_future(), stages, deadline, time.perf_counter())
+        self._waiting.append(entry)
+        self._wake(loop)
+        try:
+            return await entry.future
+        except asyncio.CancelledError:
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+            raise
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Batches form at the end of this turn of the loop, when all that arrived in it has been queued."""
+        if not self._woken and self._waiting and self._running < self.lanes:
+            self._woken = True
+            loop.call_soon(self._start, loop)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._woken = False
+        batch = self._take()
+        if not batch:
+            return
+        if self.engine is None:
+            self._deliver(batch, self._attempt([entry.item for entry in batch]))
+        else:
+            self._running += 1
+            job = loop.run_in_executor(self.engine, self._attempt, [entry.item for entry in batch])
+            job.add_done_callback(lambda done: self._finish(loop, batch, done.result()))
+        self._wake(loop)
+
+    def _take(self) -> list[Entry[Item, Result]]:
+        """The next batch, without calls that were cancelled or are too late."""
+        now = time.perf_counter()
+        batch: list[Entry[Item, Result]] = []
+        while self._waiting and len(batch) < self.size:
+            entry = self._waiting.popleft()
+            if entry.future.done():
+                continue
+            if entry.deadline < now:
+                entry.future.set_exception(DeadlineExceeded("the deadline passed while the request waited"))
+                continue
+            entry.stages["queue"] = now - entry.entered
+            batch.append(entry)
+        return batch
+
+    def _attempt(self, items: list[Item]) -> tuple[Sequence[Result | Exception], float]:
+        """Results or errors, one an item, and the seconds taken. The only place that catches every exception."""
+        start = time.perf_counter()
+        results: Sequence[Result | Exception]
+        try:
+            results = self._run(items)
+        except Exception as error:
+            results = [failed(error)] if len(items) == 1 else [self._attempt([item])[0][0] for item in items]
+        self._observe(len(items))
+        return results, time.perf_counter() - start
+
+    def _finish(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: list[Entry[Item, Result]],
+        done: tuple[Sequence[Result | Exception], float],
+    ) -> None:
+        self._running -= 1
+        self._deliver(batch, done)
+        self._wake(loop)
+
+    def _deliver(self, batch: list[Entry[Item, Result]], done: tuple[Sequence[Result | Exception], float]) -> None:
+        results, seconds = done
+        for entry, result in zip(batch, results, strict=True):
+            entry.stages["run"] = seconds
+            if entry.future.done():  # the caller is gone
+                continue
+            if isinstance(result, Exception):
+                entry.future.set_exception(result)
+            else:
+                entry.future.set_result(result)
+
+
+def failed(cause: Exception) -> Failed:
+    """What the client is told; the cause travels along for the log."""
+    error = Failed("the model failed on this input")
+    error.__cause__ = cause
+    return error

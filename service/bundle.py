@@ -1,0 +1,133 @@
+"""The folder: manifest.yaml <-> Manifest, digests of its files, and the one example that proves it."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from service.errors import BundleError
+from service.inputs import Input
+from service.outputs import Output
+from service.types import Row, Spec
+
+MANIFEST, GRAPH, CARD, EXAMPLE = "manifest.yaml", "model.onnx", "README.md", "example"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+LFS = b"version https://git-lfs"
+Name = Annotated[str, Field(pattern=NAME)]
+
+
+class Missing(Spec):
+    """What an absent part means: `mask` tells the graph by `tensor` (batch, parts), 1 where there; `reject` is a 422."""
+
+    policy: Literal["mask", "reject"] = "reject"
+    tensor: str | None = None
+
+    @model_validator(mode="after")
+    def names_its_tensor(self) -> "Missing":
+        if (self.policy == "mask") != (self.tensor is not None):
+            raise ValueError("policy mask names a tensor, policy reject none")
+        return self
+
+
+class Manifest(Spec):
+    schema_: Literal[1] = Field(alias="schema")
+    name: Name
+    version: str = "1"
+    inputs: dict[Name, Input] = Field(min_length=1, description="part name -> how its bytes become tensors")
+    missing: Missing = Missing()
+    outputs: dict[Name, Output] = Field(min_length=1, description="answer name -> what the tensor means")
+    prior: dict[str, list[float]] = Field({}, description="output tensor -> the answer with no part at all")
+    sha256: dict[str, str] = Field({}, description="file -> digest; all files but the manifest and the card")
+
+    def files(self) -> list[str]:
+        """All that the manifest names."""
+        return [GRAPH, *(file for spec in self.inputs.values() for file in spec.files())]
+
+
+class Bundle(Spec):
+    """A folder whose manifest is valid and whose digests are right; nothing of it has run yet."""
+
+    folder: Path
+    manifest: Manifest
+    card: str = ""
+
+    def example(self) -> tuple[dict[str, bytes], Row, Row]:
+        """Raw parts, the encoded row, the graph's outputs for it. Raises BundleError."""
+        folder = self.folder / EXAMPLE
+        parts = {file.stem: file.read_bytes() for file in sorted(folder.glob("*")) if file.stem in self.manifest.inputs}
+        if not parts:
+            raise BundleError(f"{EXAMPLE}/: no file is named after a part ({', '.join(self.manifest.inputs)})")
+        return parts, arrays(folder / "row.npz"), arrays(folder / "outputs.npz")
+
+
+def read(folder: Path) -> Bundle:
+    """Raises BundleError, which names the file and what to do."""
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: no such folder; a bundle is a folder with a {MANIFEST}")
+    if not (folder / MANIFEST).is_file():
+        raise BundleError(f"{folder}: no {MANIFEST} in it; is it a bundle?")
+    manifest = parse((folder / MANIFEST).read_text(), folder)
+    for file in [*manifest.files(), *manifest.sha256]:
+        check(folder, file, manifest.sha256.get(file))
+    card = folder / CARD
+    return Bundle(folder=folder, manifest=manifest, card=card.read_text() if card.is_file() else "")
+
+
+def parse(text: str, folder: Path) -> Manifest:
+    try:
+        return Manifest.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise BundleError(f"{folder / MANIFEST}: not YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise BundleError(f"{folder / MANIFEST}: {explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """The first complaint in one line: where, what."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(key) for key in first["loc"])
+    return f"{where}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
+
+
+def check(folder: Path, file: str, digest: str | None) -> None:
+    path = folder / file
+    if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file() or path.is_symlink():
+        raise BundleError(f"{folder}: {file} is not a regular file of the bundle")
+    data = path.read_bytes()
+    if data.startswith(LFS):
+        raise BundleError(f"{path}: a git-LFS pointer, not the file; run `git lfs pull`")
+    if digest is None:
+        raise BundleError(f"{folder / MANIFEST}: sha256: no digest of {file}")
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise BundleError(f"{path}: not the file that the manifest describes (sha256 differs)")
+
+
+def arrays(path: Path) -> Row:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: not a readable .npz file") from error
+
+
+def write(folder: Path, manifest: Manifest, parts: Mapping[str, tuple[str, bytes]], row: Row, outputs: Row) -> Bundle:
+    """Adds the example and the manifest with all digests to a folder that already holds the graph and its files.
+
+    `parts`: part name -> (file ending, bytes) of the example; `row` its encoding, `outputs` what training computed.
+    """
+    example = folder / EXAMPLE
+    example.mkdir(parents=True, exist_ok=True)
+    for name, (ending, data) in parts.items():
+        (example / f"{name}.{ending}").write_bytes(data)
+    np.savez_compressed(example / "row.npz", allow_pickle=False, **row)
+    np.savez_compressed(example / "outputs.npz", allow_pickle=False, **outputs)
+    files = sorted({*manifest.files(), *(str(file.relative_to(folder)) for file in example.iterdir())})
+    digests = {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files}
+    manifest = manifest.model_copy(update={"sha256": digests})
+    text = yaml.safe_dump(manifest.model_dump(by_alias=True, exclude_unset=True), sort_keys=False, allow_unicode=True)
+    (folder / MANIFEST).write_text(text)
+    return read(folder)

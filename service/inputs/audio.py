@@ -1,0 +1,90 @@
+"""Recording bytes to features and their frame mask, step by step as the manifest names them."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from service.inputs import wave
+from service.inputs.features import Features
+from service.limits import DEFAULTS, Limits
+from service.types import FLOAT, Array, Encode, Row, Spec
+
+
+class Trim(Spec):
+    """Silence at both ends, as librosa.effects.trim(top_db, frame_length, hop_length) removes it."""
+
+    top_db: float = Field(30.0, gt=0, description="decibels under the loudest frame that count as silence")
+    frame: int = Field(512, gt=0)
+    hop: int = Field(128, gt=0)
+
+
+class Tensors(Spec):
+    """The graph's names for what a recording becomes; `mask` (frames,) lets recordings of any length share a batch."""
+
+    features: str
+    mask: str | None = None
+
+
+class Audio(Spec):
+    """decode, mono, resample, level, trim, head, zero-pad to the least length, features; in this order."""
+
+    kind: Literal["audio"] = "audio"
+    sample_rate: int = Field(gt=0)
+    max_seconds: float | None = Field(None, gt=0, description="longer recordings keep their head")
+    min_seconds: float = Field(0.0, ge=0, description="shorter recordings are followed by silence")
+    level: Literal["as_is", "peak"] = Field("as_is", description="peak: divided by the largest absolute sample")
+    trim: Trim | None = None
+    features: Features
+    tensors: Tensors
+
+    def files(self) -> list[str]:
+        return self.features.files()
+
+    def masks(self) -> Mapping[str, str]:
+        if self.tensors.mask is None:
+            return {}
+        return {self.tensors.features: self.tensors.mask, self.tensors.mask: self.tensors.mask}
+
+    def limit(self, limits: Limits) -> int:
+        return limits.audio_bytes
+
+    def load(self, folder: Path, limits: Limits = DEFAULTS) -> Encode:
+        return partial(encode, self, limits, self.features.load(folder))
+
+
+def encode(spec: Audio, limits: Limits, features: Callable[[Array], Array], data: bytes) -> Row:
+    """features as their kind says, mask (frames,) float32. Raises UnsupportedType, OverLimit, InvalidInput."""
+    seconds = None if spec.trim else spec.max_seconds  # silence in front must not use up the head
+    samples = wave.read(data, spec.sample_rate, seconds, limits)
+    if spec.level == "peak":
+        samples = samples / max(float(np.abs(samples).max()), 1e-9)
+    if spec.trim:
+        samples = trimmed(spec.trim, samples)
+    if spec.max_seconds:
+        samples = samples[: math.ceil(spec.max_seconds * spec.sample_rate)]
+    short = math.ceil(spec.min_seconds * spec.sample_rate) - len(samples)
+    if short > 0:
+        samples = np.concatenate((samples, np.zeros(short, FLOAT)))
+    array = features(samples.astype(FLOAT, copy=False))
+    row = {spec.tensors.features: array}
+    if spec.tensors.mask:
+        row[spec.tensors.mask] = np.ones(spec.features.frames(array), FLOAT)
+    return row
+
+
+def trimmed(spec: Trim, samples: Array) -> Array:
+    """librosa.effects.trim: from the first to the last frame louder than top_db under the loudest."""
+    half = spec.frame // 2
+    energy = np.concatenate(([0.0], np.cumsum(np.square(samples, dtype=np.float64))))  # energy[i]: of the first i
+    centres = np.arange(0, len(samples) + 1, spec.hop)
+    ends, starts = np.minimum(centres + half, len(samples)), np.maximum(centres - half, 0)
+    mean = (energy[ends] - energy[starts]) / spec.frame  # (frames,) mean square, zero beyond the ends
+    loud = np.flatnonzero(np.maximum(mean, 1e-10) > max(float(mean.max()), 1e-10) * 10 ** (-spec.top_db / 10))
+    if len(loud) == 0:
+        return samples[:0]
+    return samples[loud[0] * spec.hop : min(len(samples), (loud[-1] + 1) * spec.hop)]

@@ -1,0 +1,252 @@
+"""Picture bytes to one normalised tensor, step by step as the manifest names them."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import PIL.Image
+from PIL import PngImagePlugin
+from pydantic import Field
+
+from service.errors import InvalidInput, OverLimit, UnsupportedType
+from service.limits import DEFAULTS, Limits
+from service.types import FLOAT, Array, Encode, Row, Spec
+
+PIL.Image.MAX_IMAGE_PIXELS = None  # `check` applies the operator's limit to the header, before any pixel is decoded
+PngImagePlugin.MAX_TEXT_MEMORY = 4 * 2**20  # compressed text chunks may inflate to no more than this
+
+Picture = PIL.Image.Image
+RESAMPLE = {name.lower(): member for name, member in PIL.Image.Resampling.__members__.items()}
+UPRIGHT = {  # EXIF orientation -> what undoes it (CIPA DC-008, tag 0x0112)
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+HOLDS_EXIF = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
+BROKEN = (  # what Pillow raises on broken files
+    OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, OverflowError, ZeroDivisionError,
+    EOFError, MemoryError, NotImplementedError, struct.error, zlib.error,
+)  # fmt: skip
+
+Resample = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
+
+
+class Exact(Spec):
+    """To this size; the aspect is not kept."""
+
+    to: Literal["exact"] = "exact"
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    resample: Resample = "bilinear"
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        return self.width, self.height
+
+
+class Shortest(Spec):
+    """The shorter edge to `edge`, the other by the same ratio, rounded down."""
+
+    to: Literal["shortest"] = "shortest"
+    edge: int = Field(gt=0)
+    resample: Resample = "bilinear"
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        short, long = min(width, height), max(width, height)
+        other = self.edge * long // short
+        return (self.edge, other) if width <= height else (other, self.edge)
+
+
+class Crop(Spec):
+    """The middle; what reaches beyond the picture is zero."""
+
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+
+
+class Ink(Spec):
+    """A drawn sign as in MNIST (LeCun et al., 1998): bright ink on black, its longer side `box`, centred by mass.
+
+    Paper is the median of the border; dark ink on bright paper is inverted; contrast is stretched to the darkest ink.
+    """
+
+    size: int = Field(28, gt=0)
+    box: int = Field(20, gt=0)
+    threshold: float = Field(0.2, gt=0, lt=1, description="share of the strongest ink that still counts as ink")
+    contrast: int = Field(16, gt=0, lt=256, description="grey levels below which a picture is blank")
+    resample: Resample = "bilinear"
+
+
+class Tensors(Spec):
+    pixels: str
+
+
+class Image(Spec):
+    """decode, upright, mode, ink or resize and crop, x scale, - mean, / std, layout; in this order."""
+
+    kind: Literal["image"] = "image"
+    mode: Literal["L", "RGB"] = "RGB"
+    depth: Literal["scale", "clip"] = Field("scale", description="16-bit grey: scaled to 8 bit, or clipped as Pillow")
+    alpha: Literal["white", "drop"] = Field("white", description="transparency: laid on white, or dropped")
+    ink: Ink | None = None
+    resize: Annotated[Exact | Shortest, Field(discriminator="to")] | None = None
+    crop: Crop | None = None
+    scale: float = 1.0
+    mean: list[float] = [0.0]
+    std: list[Annotated[float, Field(gt=0)]] = [1.0]
+    layout: Literal["chw", "hwc"] = "chw"
+    dtype: Literal["float32", "uint8"] = Field("float32", description="uint8: the graph normalises")
+    tensors: Tensors
+
+    def files(self) -> list[str]:
+        return []
+
+    def masks(self) -> Mapping[str, str]:
+        return {}
+
+    def limit(self, limits: Limits) -> int:
+        return limits.image_bytes
+
+    def load(self, folder: Path, limits: Limits = DEFAULTS) -> Encode:
+        PIL.Image.preinit()
+        return partial(encode, self, limits, normalizer(self))
+
+
+def encode(spec: Image, limits: Limits, normalize: Callable[[Array], Array], data: bytes) -> Row:
+    """pixels (C, H, W) or (H, W, C). Raises UnsupportedType, OverLimit, InvalidInput."""
+    name = sniff(data)
+    try:
+        picture = PIL.Image.open(io.BytesIO(data), formats=[name])
+        check(picture, data, limits)
+        picture = plain(spec, upright(picture))
+    except BROKEN as error:
+        raise InvalidInput(f"not a readable {name} picture") from error
+    if spec.ink:
+        return {spec.tensors.pixels: normalize(drawn(spec.ink, np.asarray(picture))[..., None])}
+    pixels = np.asarray(framed(spec, picture))
+    return {spec.tensors.pixels: normalize(pixels.reshape(*pixels.shape[:2], -1))}
+
+
+def sniff(data: bytes) -> str:
+    """The format by its first bytes; what the client calls it does not matter."""
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return "PNG"
+    if data[:3] == b"\xff\xd8\xff":
+        return "JPEG"
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    raise UnsupportedType("not a PNG, JPEG, GIF or WebP picture")
+
+
+def check(picture: Picture, data: bytes, limits: Limits) -> None:
+    """The header against the limits, before any pixel is decoded."""
+    width, height = picture.size
+    if width * height > limits.image_pixels:
+        raise OverLimit(f"{width} x {height} pixels", limit=limits.image_pixels)
+    if max(width, height) > limits.image_side:
+        raise OverLimit(f"a side of {max(width, height)} pixels", limit=limits.image_side)
+    if max(width, height) > limits.image_aspect * min(width, height):
+        raise OverLimit(f"{width} x {height} pixels is too narrow", limit=limits.image_aspect)
+    # 10,000 scans in 265 kB burn 10 s; inside a scan 0xFF is always escaped, so counting cannot be fooled downwards
+    if picture.format == "JPEG" and data.count(b"\xff\xda") > limits.image_scans:
+        raise OverLimit("too many scans", limit=limits.image_scans)
+    if picture.format == "PNG" and chunks(data, limits.image_chunks) > limits.image_chunks:
+        raise OverLimit("too many chunks", limit=limits.image_chunks)
+
+
+def chunks(data: bytes, most: int) -> int:
+    """How many chunks a PNG has, counted to `most` + 1."""
+    at, count = 8, 0
+    while at + 8 <= len(data) and count <= most:
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+        count += 1
+    return count
+
+
+def upright(picture: Picture) -> Picture:
+    """Decodes, and undoes what EXIF says of the camera's pose."""
+    picture.load()
+    if HOLDS_EXIF.isdisjoint(picture.info):
+        return picture
+    how = UPRIGHT.get(picture.getexif().get(0x0112, 1))
+    return picture if how is None else picture.transpose(how)
+
+
+def plain(spec: Image, picture: Picture) -> Picture:
+    """Mode L or RGB without transparency."""
+    if picture.mode.startswith("I") and spec.depth == "scale":
+        wide = np.asarray(picture).clip(0, 65535)
+        picture = PIL.Image.fromarray(((wide + 128) // 257).astype(np.uint8))  # rounds 65535 -> 255
+    if spec.alpha == "white" and (picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info):
+        picture = picture.convert("RGBA")
+        white = PIL.Image.new("RGBA", picture.size, "white")
+        picture = PIL.Image.alpha_composite(white, picture)
+    return picture if picture.mode == spec.mode else picture.convert(spec.mode)
+
+
+def framed(spec: Image, picture: Picture) -> Picture:
+    """Resized and cropped, by Pillow."""
+    if spec.resize and picture.size != (size := spec.resize.size(*picture.size)):
+        picture = picture.resize(size, RESAMPLE[spec.resize.resample])
+    if spec.crop and picture.size != (spec.crop.width, spec.crop.height):
+        left, top = (picture.width - spec.crop.width) // 2, (picture.height - spec.crop.height) // 2
+        picture = picture.crop((left, top, left + spec.crop.width, top + spec.crop.height))
+    return picture
+
+
+def drawn(spec: Ink, pixels: Array) -> Array:
+    """(H, W) uint8 grey -> (size, size) uint8, bright ink on black."""
+    canvas = np.zeros((spec.size, spec.size), np.uint8)
+    border = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
+    paper = int(np.median(border))
+    ink = paper - np.minimum(pixels, paper) if paper > 127 else np.maximum(pixels, paper) - paper
+    peak = int(ink.max())
+    if peak < spec.contrast:
+        return canvas
+    marks = ink > spec.threshold * peak
+    rows, columns = np.flatnonzero(marks.any(1)), np.flatnonzero(marks.any(0))
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    ink = stretched(ink)
+    height, width = (max(1, round(side * spec.box / max(ink.shape))) for side in ink.shape)
+    if ink.shape != (height, width):  # a thin pen on a large canvas fades when it is made small
+        ink = stretched(np.asarray(PIL.Image.fromarray(ink).resize((width, height), RESAMPLE[spec.resample])))
+    top, left = (middle(ink.sum(axis), spec.size) for axis in (1, 0))
+    canvas[top : top + height, left : left + width] = ink
+    return canvas
+
+
+def stretched(ink: Array) -> Array:
+    """The darkest ink to 255; uint8."""
+    return np.asarray(np.rint(ink * FLOAT(255 / max(int(ink.max()), 1))), np.uint8)
+
+
+def middle(mass: Array, size: int) -> int:
+    """Where ink of this mass along an axis must start for its centre of mass to be the middle of `size`."""
+    centre = float(mass @ np.arange(len(mass))) / max(float(mass.sum()), 1.0) + 0.5
+    return min(max(round(size / 2 - centre), 0), size - len(mass))
+
+
+def normalizer(spec: Image) -> Callable[[Array], Array]:
+    """(H, W, C) uint8 -> the graph's layout and numbers: (x scale - mean) / std, one table look-up a channel."""
+    channels = 1 if spec.mode == "L" else 3
+    if spec.dtype == "uint8":
+        return lambda pixels: pixels if spec.layout == "hwc" else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    levels = np.arange(256, dtype=FLOAT) * FLOAT(spec.scale)
+    mean, std = (np.broadcast_to(np.asarray(values, FLOAT), (channels,)) for values in (spec.mean, spec.std))
+    tables = [(levels - mean[c]) / std[c] for c in range(channels)]
+    axis = 0 if spec.layout == "chw" else -1
+
+    def normalize(pixels: Array) -> Array:
+        return np.stack([tables[c].take(pixels[..., c]) for c in range(channels)], axis)
+
+    return normalize

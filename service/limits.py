@@ -1,0 +1,34 @@
+"""What one upload may cost: bytes, pixels, seconds. The operator decides; settings.py reads them as BRAID_*."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(gt=0)]
+Bytes = Annotated[int, Field(gt=0, description="bytes")]
+MIB = 2**20
+
+
+class Limits(BaseModel):
+    """Each is documented in README with its number."""
+
+    model_config = ConfigDict(frozen=True)
+
+    body_bytes: Bytes = Field(32 * MIB, description="bytes of a whole request body (413)")
+    parts: Count = Field(8, description="parts of one request (400)")
+    text_bytes: Bytes = Field(32 * 1024, description="bytes of a text part (413)")
+    image_bytes: Bytes = Field(10 * MIB, description="bytes of an image part (413)")
+    image_pixels: Count = Field(25_000_000, description="pixels of a picture, read from its header (422)")
+    image_side: Count = Field(12_000, description="pixels of a picture's longer side (422)")
+    image_aspect: Count = Field(50, description="longer side over shorter side of a picture (422)")
+    image_scans: Count = Field(64, description="scans of a progressive JPEG (422)")
+    image_chunks: Count = Field(2_000, description="chunks of a PNG (422)")
+    audio_bytes: Bytes = Field(10 * MIB, description="bytes of an audio part (413)")
+    audio_seconds: float = Field(120.0, gt=0, description="seconds of a recording (422)")
+    audio_rate_low: Count = Field(4_000, description="lowest sample rate in hertz (422)")
+    audio_rate_high: Count = Field(192_000, description="highest sample rate in hertz (422)")
+    audio_channels: Count = Field(8, description="channels of a recording (422)")
+    audio_peak: float = Field(64.0, gt=0, description="largest absolute sample of a float recording (422)")
+
+
+DEFAULTS = Limits()

@@ -1,0 +1,242 @@
+"""A loaded bundle: parts -> row, rows -> rows, row -> answer. The only user of onnxruntime."""
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from service.bundle import GRAPH, Bundle
+from service.errors import BundleError, MissingPart, RequestError, SettingsError, UnknownPart
+from service.limits import DEFAULTS, Limits
+from service.types import FLOAT, Array, Parts, Row, Stages
+
+ROW_TOLERANCE = 1e-4  # relative to max(1, |x|); a wrong resize is off by 1e-2, another CPU's FFT by 1e-6
+OUTPUT_TOLERANCE = 1e-4  # likewise; another CPU's convolutions are off by 1e-6
+ELEMENTS = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input of the graph, batch axis first; None is a dynamic axis."""
+
+    dtype: Any
+    shape: tuple[int | None, ...]
+
+    def blank(self) -> tuple[int, ...]:
+        """The smallest slot of an absent part."""
+        return tuple(size or 1 for size in self.shape[1:])
+
+
+class Model:
+    """`encode`, `run` and `decode` may be called from any thread."""
+
+    def __init__(
+        self, bundle: Bundle, *, limits: Limits = DEFAULTS, providers: Sequence[str] = ("CPU",), threads: int = 1
+    ) -> None:
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self.providers = tuple(providers)
+        self._encoders = {name: spec.load(bundle.folder, limits) for name, spec in self.manifest.inputs.items()}
+        self._session = session(bundle, providers, threads)
+        self._ports = {port.name: Port(element(port), axes(port)) for port in self._session.get_inputs()}
+        self._results = [port.name for port in self._session.get_outputs()]
+        self._masked = {tensor for spec in self.manifest.inputs.values() for tensor in spec.masks()}
+        self._present = self.manifest.missing.tensor
+        self._check()
+
+    @property
+    def most(self) -> int | None:
+        """The graph's own batch size, if it is not dynamic."""
+        return next((port.shape[0] for port in self._ports.values() if port.shape and port.shape[0]), None)
+
+    def encode(self, parts: Parts, stages: Stages) -> Row:
+        """The tensors of the parts that are there. Adds seconds a part to `stages`.
+
+        Raises UnknownPart, MissingPart, and what the part's decoder raises, with the part's name.
+        """
+        self._complete(parts)
+        row: Row = {}
+        for name, data in parts.items():
+            start = time.perf_counter()
+            try:
+                row.update(self._encoders[name](data))
+            except RequestError as error:
+                error.part = name
+                raise
+            stages[f"encode.{name}"] = time.perf_counter() - start
+        if self._present:
+            row[self._present] = np.array([name in parts for name in self.manifest.inputs], FLOAT)
+        return row
+
+    def _complete(self, parts: Collection[str]) -> None:
+        for name in parts:
+            if name not in self.manifest.inputs:
+                known = ", ".join(self.manifest.inputs)
+                raise UnknownPart(f"this model has no such part; it takes {known}", part=None)
+        if not parts:
+            raise MissingPart(f"no part at all; send at least one of {', '.join(self.manifest.inputs)}")
+        if self.manifest.missing.policy == "reject":
+            for name in self.manifest.inputs:
+                if name not in parts:
+                    raise MissingPart("this model cannot do without it", part=name)
+
+    def run(self, rows: Sequence[Row]) -> list[Row]:
+        """One answer a row, in their order; rows share a run of the graph where their shapes allow it."""
+        answers: list[Row] = [{} for _ in rows]
+        for group in self._groups(rows):
+            outputs = self._session.run(self._results, self.collate([rows[i] for i in group]))
+            for name, batch in zip(self._results, outputs, strict=True):
+                for i, values in zip(group, batch, strict=True):
+                    answers[i][name] = values
+        return answers
+
+    def _groups(self, rows: Sequence[Row]) -> list[list[int]]:
+        """Rows whose lengths differ share a batch only where a mask covers the padding, else only equal shapes do."""
+        most = self.most or len(rows)
+        ragged = [name for name, port in self._ports.items() if None in port.shape[1:] and name not in self._masked]
+        shapes: dict[tuple[Any, ...], list[int]] = {}
+        for i, row in enumerate(rows):
+            shapes.setdefault(tuple(row[name].shape if name in row else None for name in ragged), []).append(i)
+        return [group[at : at + most] for group in shapes.values() for at in range(0, len(group), most)]
+
+    def collate(self, rows: Sequence[Row]) -> dict[str, Array]:
+        """Tensor name -> (batch, ...). Shorter rows and absent slots are filled with zeros, never NaN: 0 x NaN is NaN."""
+        return {name: stacked(port, [row.get(name) for row in rows]) for name, port in self._ports.items()}
+
+    def decode(self, row: Row, used: Collection[str], *, top_k: int | None = None, raw: bool = False) -> dict[str, Any]:
+        """`outputs` and `parts` of the answer; with `raw` the graph's outputs as well."""
+        parts: dict[str, dict[str, Any]] = {name: {"used": name in used} for name in self.manifest.inputs}
+        outputs = {}
+        for name, output in self.manifest.outputs.items():
+            if output.kind == "weights":
+                for part, weight in zip(parts, output.decode(row), strict=True):
+                    if part in used:
+                        parts[part]["weight"] = weight
+            else:
+                outputs[name] = output.decode(row, top_k)
+        answer: dict[str, Any] = {"outputs": outputs, "parts": parts}
+        if raw:
+            answer["raw"] = {name: values.tolist() for name, values in row.items()}
+        return answer
+
+    def replay(self) -> dict[str, float]:
+        """Tensor -> largest difference to the bundle's example, relative to max(1, |x|): the row's, then the outputs'.
+
+        Raises BundleError where a tensor is absent or has another shape.
+        """
+        parts, row, outputs = self.bundle.example()
+        encoded = self.encode(parts, {})
+        return differences(encoded, row) | differences(self.run([encoded])[0], outputs)
+
+    def prove(self) -> None:
+        """Replays the example and raises BundleError, naming the tensor, unless training's numbers come out."""
+        for tensor, difference in self.replay().items():
+            tolerance = self.tolerance(tensor)
+            if not difference <= tolerance:
+                raise BundleError(
+                    f"{self.bundle.folder}: tensor {tensor!r} of the example differs by {difference:.3g} "
+                    f"(allowed: {tolerance:g}); preprocessing or graph are not those of training"
+                )
+
+    def tolerance(self, tensor: str) -> float:
+        return ROW_TOLERANCE if tensor in self._ports else OUTPUT_TOLERANCE
+
+    def _check(self) -> None:
+        """Manifest against graph: every input bound, every output there. Raises BundleError."""
+        bound = {self._present} if self._present else set()
+        for spec in self.manifest.inputs.values():
+            bound |= {name for name in spec.tensors.model_dump().values() if name}
+        self._same(bound, set(self._ports), "inputs")
+        shapes = {port.name: axes(port) for port in self._session.get_outputs()}
+        for name, output in self.manifest.outputs.items():
+            for tensor in output.tensors():
+                if tensor not in shapes:
+                    raise BundleError(
+                        f"{self.bundle.folder}: output {name!r} names tensor {tensor!r}, but the graph has {listed(shapes)}"
+                    )
+            output.check({tensor: list(shape) for tensor, shape in shapes.items()})
+        if self.most not in (None, 1):
+            raise BundleError(f"{self.bundle.folder}: the graph's batch axis is {self.most}; it must be dynamic or 1")
+
+    def _same(self, bound: set[str], graph: set[str], what: str) -> None:
+        if unbound := graph - bound:
+            raise BundleError(f"{self.bundle.folder}: no part feeds the graph's {what} {listed(unbound)}")
+        if unknown := bound - graph:
+            raise BundleError(
+                f"{self.bundle.folder}: the manifest names {listed(unknown)}, but the graph's {what} are {listed(graph)}"
+            )
+
+
+def session(bundle: Bundle, providers: Sequence[str], threads: int) -> onnxruntime.InferenceSession:
+    """Strict: a provider that was asked for and is not active raises SettingsError instead of serving on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves the event loop
+    names = [f"{name}ExecutionProvider" for name in providers]
+    for name, asked in zip(names, providers, strict=True):
+        if name not in (available := onnxruntime.get_available_providers()):
+            have = ", ".join(other.removesuffix("ExecutionProvider") for other in available)
+            raise SettingsError(f"provider {asked!r} is not in this installation of onnxruntime, which has {have}")
+    try:
+        loaded = onnxruntime.InferenceSession(str(bundle.folder / GRAPH), options, providers=names)
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise BundleError(f"{bundle.folder / GRAPH}: onnxruntime cannot load it: {first_line(error)}") from error
+    if loaded.get_providers()[: len(names)] != names:
+        raise SettingsError(f"provider {providers[0]!r} did not start; onnxruntime fell back to {loaded.get_providers()}")
+    return loaded
+
+
+def first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def element(port: onnxruntime.NodeArg) -> Any:
+    if port.type not in ELEMENTS:
+        raise BundleError(f"{GRAPH}: input {port.name!r} is a {port.type}, which no part can become")
+    return ELEMENTS[port.type]
+
+
+def axes(port: onnxruntime.NodeArg) -> tuple[int | None, ...]:
+    return tuple(size if isinstance(size, int) else None for size in port.shape)
+
+
+def stacked(port: Port, arrays: Sequence[Array | None]) -> Array:
+    """Arrays without batch axis -> one with it, in the graph's type."""
+    there = [array for array in arrays if array is not None]
+    shapes = {array.shape for array in there}
+    if len(there) == len(arrays) and len(shapes) == 1:
+        return np.stack(there).astype(port.dtype, copy=False)
+    shape = tuple(map(max, zip(*shapes, strict=True))) if shapes else port.blank()
+    batch = np.zeros((len(arrays), *shape), port.dtype)
+    for slot, array in zip(batch, arrays, strict=True):
+        if array is not None:
+            slot[tuple(slice(size) for size in array.shape)] = array
+    return batch
+
+
+def differences(row: Row, expected: Row) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, reference in expected.items():
+        if name not in row or row[name].shape != reference.shape:
+            shape = row[name].shape if name in row else "nothing"
+            raise BundleError(f"tensor {name!r} of the example is {shape}, training made {reference.shape}")
+        scale = np.maximum(1, np.abs(reference.astype(np.float64)))
+        found[name] = float((np.abs(row[name].astype(np.float64) - reference) / scale).max(initial=0.0))
+    return found
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in sorted(names))

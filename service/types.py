@@ -1,0 +1,31 @@
+"""The three things a request is made of on its way: parts (bytes), a row (arrays), and the function between them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, model_validator
+
+Array = NDArray[Any]
+Parts = Mapping[str, bytes]  # part name -> what the client sent; an absent part has no key
+Row = dict[str, Array]  # tensor name -> array without batch axis; one request in, one answer out
+Stages = dict[str, float]  # stage of a request (encode.<part>, queue, run, decode) -> seconds
+Encode = Callable[[bytes], Row]  # one part's bytes -> its tensors
+
+FLOAT = np.float32
+
+
+class Spec(BaseModel):
+    """A frozen piece of a manifest: an unknown key is an error that names the known ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def only_known_keys(cls, data: object) -> object:
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        for key in data if isinstance(data, dict) else ():
+            if key not in known:
+                raise ValueError(f"unknown key {key!r}; known keys: {', '.join(known)}")
+        return data
