@@ -64,7 +64,8 @@ class Batcher(Generic[Item, Result]):
         self._waiting.append(entry)
         self._wake(loop)
         try:
-            return await entry.future
+            result: Result = await entry.future
+            return result
         except asyncio.CancelledError:
             if entry in self._waiting:
                 self._waiting.remove(entry)

@@ -21,7 +21,7 @@ Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Missing(Spec):
-    """What an absent part means: `mask` tells the graph by `tensor` (batch, parts), 1 where there; `reject` is a 422."""
+    """An absent part: `mask` tells the graph by `tensor` (batch, parts), 1 where there; `reject` is a 422."""
 
     policy: Literal["mask", "reject"] = "reject"
     tensor: str | None = None

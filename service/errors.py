@@ -1,26 +1,26 @@
 """What can go wrong, as one tree; each leaf knows its HTTP status and its code.
 
-    BraidError
-    ├── StartError                  exit code 2: what the operator must mend before anything is served
-    │   ├── SettingsError           a setting that does not exist or has no such value
-    │   └── BundleError             a folder that is not a valid bundle
-    └── RequestError                what a client is told
-        ├── Malformed          400  malformed            the request is not what HTTP, multipart or JSON say
-        │   ├── UnknownPart    400  unknown_part
-        │   └── DuplicatePart  400  duplicate_part
-        ├── NotFound           404  not_found
-        ├── UnknownModel       404  unknown_model
-        ├── MethodNotAllowed   405  method_not_allowed
-        ├── SlowBody           408  slow_body
-        ├── TooLarge           413  too_large            bytes of body, part or text
-        ├── UnsupportedType    415  unsupported_type     format or charset
-        ├── InvalidInput       422  invalid_input        undecodable
-        │   ├── OverLimit      422  over_limit           pixels, seconds, channels, scans, ...
-        │   └── MissingPart    422  missing_part         no part at all, or a required one
-        ├── QueueFull          429  queue_full           with Retry-After
-        ├── Failed             500  failed               the graph failed on this row alone
-        ├── Unavailable        503  unavailable          loading or draining, with Retry-After
-        └── DeadlineExceeded   504  deadline_exceeded
+BraidError
+├── StartError                  exit code 2: what the operator must mend before anything is served
+│   ├── SettingsError           a setting that does not exist or has no such value
+│   └── BundleError             a folder that is not a valid bundle
+└── RequestError                what a client is told
+    ├── Malformed          400  malformed            the request is not what HTTP, multipart or JSON say
+    │   ├── UnknownPart    400  unknown_part
+    │   └── DuplicatePart  400  duplicate_part
+    ├── NotFound           404  not_found
+    ├── UnknownModel       404  unknown_model
+    ├── MethodNotAllowed   405  method_not_allowed
+    ├── SlowBody           408  slow_body
+    ├── TooLarge           413  too_large            bytes of body, part or text
+    ├── UnsupportedType    415  unsupported_type     format or charset
+    ├── InvalidInput       422  invalid_input        undecodable
+    │   ├── OverLimit      422  over_limit           pixels, seconds, channels, scans, ...
+    │   └── MissingPart    422  missing_part         no part at all, or a required one
+    ├── QueueFull          429  queue_full           with Retry-After
+    ├── Failed             500  failed               the graph failed on this row alone
+    ├── Unavailable        503  unavailable          loading or draining, with Retry-After
+    └── DeadlineExceeded   504  deadline_exceeded
 """
 
 from typing import ClassVar

@@ -83,7 +83,7 @@ class Model:
         for name in parts:
             if name not in self.manifest.inputs:
                 known = ", ".join(self.manifest.inputs)
-                raise UnknownPart(f"this model has no such part; it takes {known}", part=None)
+                raise UnknownPart(f"this model has no such part; it takes {known}")
         if not parts:
             raise MissingPart(f"no part at all; send at least one of {', '.join(self.manifest.inputs)}")
         if self.manifest.missing.policy == "reject":
@@ -111,7 +111,7 @@ class Model:
         return [group[at : at + most] for group in shapes.values() for at in range(0, len(group), most)]
 
     def collate(self, rows: Sequence[Row]) -> dict[str, Array]:
-        """Tensor name -> (batch, ...). Shorter rows and absent slots are filled with zeros, never NaN: 0 x NaN is NaN."""
+        """Tensor name -> (batch, ...). Short rows and absent slots are filled with zeros, never NaN: 0 x NaN is NaN."""
         return {name: stacked(port, [row.get(name) for row in rows]) for name, port in self._ports.items()}
 
     def decode(self, row: Row, used: Collection[str], *, top_k: int | None = None, raw: bool = False) -> dict[str, Any]:
@@ -162,8 +162,9 @@ class Model:
         for name, output in self.manifest.outputs.items():
             for tensor in output.tensors():
                 if tensor not in shapes:
+                    have = listed(shapes)
                     raise BundleError(
-                        f"{self.bundle.folder}: output {name!r} names tensor {tensor!r}, but the graph has {listed(shapes)}"
+                        f"{self.bundle.folder}: output {name!r}: no tensor {tensor!r}; the graph has {have}"
                     )
             output.check({tensor: list(shape) for tensor, shape in shapes.items()})
         if self.most not in (None, 1):
@@ -173,9 +174,8 @@ class Model:
         if unbound := graph - bound:
             raise BundleError(f"{self.bundle.folder}: no part feeds the graph's {what} {listed(unbound)}")
         if unknown := bound - graph:
-            raise BundleError(
-                f"{self.bundle.folder}: the manifest names {listed(unknown)}, but the graph's {what} are {listed(graph)}"
-            )
+            names = f"the manifest names {listed(unknown)}"
+            raise BundleError(f"{self.bundle.folder}: {names}, but the graph's {what} are {listed(graph)}")
 
 
 def session(bundle: Bundle, providers: Sequence[str], threads: int) -> onnxruntime.InferenceSession:
@@ -195,7 +195,9 @@ def session(bundle: Bundle, providers: Sequence[str], threads: int) -> onnxrunti
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise BundleError(f"{bundle.folder / GRAPH}: onnxruntime cannot load it: {first_line(error)}") from error
     if loaded.get_providers()[: len(names)] != names:
-        raise SettingsError(f"provider {providers[0]!r} did not start; onnxruntime fell back to {loaded.get_providers()}")
+        raise SettingsError(
+            f"provider {providers[0]!r} did not start; onnxruntime fell back to {loaded.get_providers()}"
+        )
     return loaded
 
 

@@ -50,7 +50,9 @@ class LogMel(Spec):
         except (OSError, ValueError) as error:
             raise BundleError(f"{self.bank}: not a .npy array") from error
         if bank.ndim != 2 or bank.shape[1] != self.n_fft // 2 + 1:
-            raise BundleError(f"{self.bank}: shape {bank.shape}, but n_fft {self.n_fft} needs (mels, {self.n_fft // 2 + 1})")
+            raise BundleError(
+                f"{self.bank}: shape {bank.shape}, but n_fft {self.n_fft} needs (mels, {self.n_fft // 2 + 1})"
+            )
         size = self.win or self.n_fft
         window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(FLOAT)  # periodic Hann
         return partial(log_mel, self, np.ascontiguousarray(bank.T, FLOAT), window)
@@ -92,7 +94,9 @@ def mel_spectrogram(spec: LogMel, bank: Array, window: Array, samples: Array) ->
     if spec.center:
         samples = padded(samples, spec.n_fft // 2, spec.pad)
     samples = samples[(spec.n_fft - len(window)) // 2 :]
-    frames = sliding_window_view(samples[: len(samples) - (spec.n_fft - len(window) + 1) // 2], len(window))[:: spec.hop]
+    frames = sliding_window_view(samples[: len(samples) - (spec.n_fft - len(window) + 1) // 2], len(window))[
+        :: spec.hop
+    ]
     mel = np.empty((len(frames), bank.shape[1]), FLOAT)
     for start in range(0, len(frames), BLOCK):
         spectrum = np.fft.rfft(frames[start : start + BLOCK] * window, spec.n_fft)

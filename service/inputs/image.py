@@ -100,8 +100,8 @@ class Image(Spec):
     resize: Annotated[Exact | Shortest, Field(discriminator="to")] | None = None
     crop: Crop | None = None
     scale: float = 1.0
-    mean: list[float] = [0.0]
-    std: list[Annotated[float, Field(gt=0)]] = [1.0]
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     layout: Literal["chw", "hwc"] = "chw"
     dtype: Literal["float32", "uint8"] = Field("float32", description="uint8: the graph normalises")
     tensors: Tensors
@@ -124,7 +124,7 @@ def encode(spec: Image, limits: Limits, normalize: Callable[[Array], Array], dat
     """pixels (C, H, W) or (H, W, C). Raises UnsupportedType, OverLimit, InvalidInput."""
     name = sniff(data)
     try:
-        picture = PIL.Image.open(io.BytesIO(data), formats=[name])
+        picture: Picture = PIL.Image.open(io.BytesIO(data), formats=[name])
         check(picture, data, limits)
         picture = plain(spec, upright(picture))
     except BROKEN as error:

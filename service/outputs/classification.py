@@ -26,6 +26,12 @@ class Classification(Spec):
         if last is not None and last != len(self.labels):
             raise BundleError(f"output {self.tensor!r} has {last} classes, the manifest {len(self.labels)} labels")
 
+    def answer_schema(self) -> dict[str, Any]:
+        """JSON Schema of what `decode` returns."""
+        score = {"label": {"type": "string", "enum": self.labels}, "score": {"type": "number"}}
+        scored = {"type": "object", "required": list(score), "properties": score}
+        return {**scored, "properties": {**score, "top": {"type": "array", "items": scored}}}
+
     def decode(self, row: Row, top_k: int | None = None) -> dict[str, Any]:
         scores = activated(self.activation, row[self.tensor])
         order = np.argsort(-scores, kind="stable")[: TOP if top_k is None else top_k].tolist()

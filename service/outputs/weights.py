@@ -6,7 +6,7 @@ from service.types import Row, Spec
 
 
 class Weights(Spec):
-    """One number a part, in the order of the manifest's inputs. Weights are not importances: ask `explain` for those."""
+    """One number a part, in the order of the manifest's inputs. A weight is not an importance."""
 
     kind: Literal["weights"] = "weights"
     tensor: str

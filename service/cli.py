@@ -1,0 +1,161 @@
+"""braid serve | verify | predict: the command line."""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads would spin against the event loop
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from service import __version__, logs, settings
+from service.bundle import read
+from service.errors import BraidError, RequestError
+from service.metrics import Metrics
+from service.model import Model
+from service.registry import Registry, find
+from service.server import Server, listen
+
+app = typer.Typer(
+    help="Serve multimodal ONNX models over REST: text, image and sound in one request, any subset of them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+BundleArgument = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="Folder with a manifest.yaml, such as models/bundles/digits.")
+]
+
+
+def version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"braid {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    bundles: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="BUNDLE...", help="Bundle folders, or folders of bundles; the first is the default model."
+        ),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.  [BRAID_HOST, 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes any free one.  [BRAID_PORT, 8000]")] = None,
+    providers: Annotated[
+        str | None,
+        typer.Option(help="Such as CUDA,CPU; all must start.  [BRAID_PROVIDERS, CPU]"),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads inside one run of a graph.  [BRAID_THREADS, 1]")] = None,
+    log: Annotated[str | None, typer.Option(help="info, warning or off.  [BRAID_LOG, info]")] = None,
+) -> None:
+    """Serve bundles over HTTP.
+
+    Every option, and much more (README has the table), is also a setting:
+    `BRAID_PORT=9000 braid serve models/bundles/digits`.
+
+    Try it: `curl -F text="the number seven" http://127.0.0.1:8000/v1/predict`
+    """
+    given = {
+        "bundles": tuple(bundles) if bundles else None,
+        "host": host,
+        "port": port,
+        "providers": providers,
+        "threads": threads,
+        "log": log,
+    }
+    chosen = settings.read(given)
+    found = find(chosen.bundles)
+    metrics, log_ = Metrics(), logs.Log(chosen.log)
+    registry = Registry(found, chosen, metrics, log_)
+    logs.adopt()
+    bound = listen(chosen)
+    server = Server(registry, chosen, metrics, log_)
+    server.run(sockets=[bound])
+    if server.failure:
+        raise server.failure
+
+
+@app.command()
+def verify(bundle: BundleArgument) -> None:
+    """Replay a bundle's example and print, tensor by tensor, the difference to what training computed.
+
+    Exit code 0 if all are within tolerance, 1 if not.
+    """
+    model = Model(read(bundle))
+    differences = model.replay()
+    width = max(map(len, differences))
+    good = True
+    for tensor, difference in differences.items():
+        fine = difference <= model.tolerance(tensor)
+        good &= fine
+        typer.echo(f"{tensor:<{width}}  {difference:.3e}  {'ok' if fine else f'over {model.tolerance(tensor):g}'}")
+    typer.echo(f"{bundle}: {'verified' if good else 'NOT what training computed'}")
+    raise typer.Exit(0 if good else 1)
+
+
+@app.command()
+def predict(
+    bundle: BundleArgument,
+    text: Annotated[str | None, typer.Option(help="The part named text.")] = None,
+    image: Annotated[Path | None, typer.Option(help="A file for the part named image.")] = None,
+    audio: Annotated[Path | None, typer.Option(help="A file for the part named audio.")] = None,
+    part: Annotated[
+        list[str] | None, typer.Option(help="NAME=FILE for a part of any other name; may be repeated.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Labels in the answer.")] = None,
+) -> None:
+    """Predict once, without a server, and print the same JSON.
+
+    `braid predict models/bundles/digits --text seven --image seven.png`
+    """
+    model = Model(read(bundle))
+    files = {"image": image, "audio": audio} | {
+        name: Path(file) for name, _, file in (p.partition("=") for p in part or [])
+    }
+    parts = {} if text is None else {"text": text.encode()}
+    parts |= {name: contents(file) for name, file in files.items() if file is not None}
+    answer = model.run([model.encode(parts, {})])[0]
+    document = {
+        "model": model.manifest.name,
+        "version": model.manifest.version,
+        **model.decode(answer, parts, top_k=top_k),
+    }
+    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+
+
+def contents(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BraidError(f"{file}: {error.strerror}") from error
+
+
+def main() -> None:
+    """Errors of ours are one line and exit code 2."""
+    try:
+        app()
+    except RequestError as error:
+        fail(f"part {error.part}: {error.detail}" if error.part else error.detail)
+    except BraidError as error:
+        fail(str(error))
+
+
+def fail(line: str) -> None:
+    typer.echo(f"braid: {line}", err=True)
+    sys.exit(2)

@@ -1,0 +1,59 @@
+"""What the operator decides: BRAID_* variables, overridden by the options of `braid serve`. Read once, then frozen."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.errors import SettingsError
+from service.limits import MIB, Bytes, Count, Limits
+
+PREFIX = "BRAID_"
+FOREIGN = {"BRAID_DATA"}  # belongs to `python -m models`
+
+
+class Settings(BaseSettings, Limits):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    bundles: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="bundle folders, or folders of them, separated by commas; the first is the default model"
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free one")
+    providers: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("CPU",), description="execution providers of onnxruntime, separated by commas; all must start"
+    )
+    threads: Count = Field(1, description="threads inside one run of a graph (intra_op)")
+    batch: Count = Field(16, description="rows of one run of a graph at most")
+    queue_items: Count = Field(256, description="requests a model holds, from first byte to answer (429)")
+    queue_bytes: Bytes = Field(256 * MIB, description="bytes of the bodies that a model holds (429)")
+    timeout: float = Field(
+        30.0, gt=0, description="seconds a request may wait unless its Braid-Timeout header says less (504)"
+    )
+    drain: float = Field(
+        2.0, ge=0, description="seconds after SIGTERM in which requests are still accepted, though not ready"
+    )
+    grace: float = Field(20.0, gt=0, description="seconds in which accepted requests must finish after that")
+    log: Literal["info", "warning", "off"] = Field("info", description="info: a line a request; warning: failures only")
+
+    @field_validator("bundles", "providers", mode="before")
+    @classmethod
+    def comma_separated(cls, value: Any) -> Any:
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+
+def read(options: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Options that are None do not override. Raises SettingsError that names the variable or option."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | FOREIGN
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known:
+            raise SettingsError(f"{name}: no such setting; there are {', '.join(sorted(known - FOREIGN))}")
+    try:
+        return Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = str(first["loc"][0])
+        raise SettingsError(f"{PREFIX}{name.upper()} (--{name.replace('_', '-')}): {first['msg']}") from error

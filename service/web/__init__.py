@@ -1,0 +1,1 @@
+"""HTTP: routes, uploads, problems. The only place that knows FastAPI."""

@@ -1,0 +1,25 @@
+"""What GET /v1/models tells of a model, in OpenAI's shape with our fields added."""
+
+from typing import Any
+
+from service.limits import Limits
+from service.registry import Served
+
+
+def describe(served: Served, limits: Limits) -> dict[str, Any]:
+    model, manifest = served.model, served.model.manifest
+    return {
+        "id": manifest.name,
+        "object": "model",
+        "created": int((model.bundle.folder / "manifest.yaml").stat().st_mtime),
+        "owned_by": "braid",
+        "version": manifest.version,
+        "inputs": {
+            name: {**spec.model_dump(exclude_none=True), "required": manifest.missing.policy == "reject"}
+            for name, spec in manifest.inputs.items()
+        },
+        "outputs": {name: spec.model_dump() for name, spec in manifest.outputs.items()},
+        "limits": {name: value for name, value in limits.model_dump().items() if name in Limits.model_fields},
+        "providers": list(model.providers),
+        "batch": served.batcher.size,
+    }

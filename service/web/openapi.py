@@ -1,0 +1,119 @@
+"""The OpenAPI document: FastAPI's, with predict written by hand, each model's real parts shown."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from service.bundle import Manifest
+from service.errors import RequestError
+from service.registry import Registry
+
+PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+        "part": {"type": "string"},
+        "limit": {"type": "number"},
+    },
+}
+QUERY = [
+    {
+        "name": "top_k",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1},
+        "description": "labels in the answer",
+    },
+    {"name": "raw", "in": "query", "schema": {"type": "boolean"}, "description": "adds the graph's own outputs"},
+]
+MEDIA = {"text": "text/plain", "image": "image/png, image/jpeg, image/gif, image/webp", "audio": "audio/*"}
+
+
+def document(app: FastAPI, registry: Registry) -> dict[str, Any]:
+    spec = get_openapi(title=app.title, version=app.version, routes=app.routes, summary="Multimodal models over REST")
+    spec.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
+    for name, bundle in registry.bundles.items():
+        spec["paths"][f"/v1/models/{name}/predict"] = {"post": predict(bundle.manifest)}
+    if registry.bundles:
+        spec["paths"]["/v1/predict"] = {"post": predict(registry.bundles[registry.default].manifest)}
+    return spec
+
+
+def predict(manifest: Manifest) -> dict[str, Any]:
+    content = {
+        "multipart/form-data": {"schema": form(manifest), "encoding": encoding(manifest)},
+        "application/json": {
+            "schema": {"type": "object", "required": ["inputs"], "properties": {"inputs": json(manifest)}}
+        },
+    }
+    return {
+        "tags": ["predict"],
+        "summary": f"Predict with {manifest.name} {manifest.version}",
+        "parameters": QUERY,
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": {"description": "The answer", "content": {"application/json": {"schema": answer(manifest)}}},
+            **{str(status): refusal(titles) for status, titles in refusals().items()},
+        },
+    }
+
+
+def form(manifest: Manifest) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "object", "properties": {name: {"type": "string"} for name in manifest.inputs}}
+    for name, spec in manifest.inputs.items():
+        if spec.kind != "text":
+            schema["properties"][name]["format"] = "binary"
+    return schema | required(manifest)
+
+
+def encoding(manifest: Manifest) -> dict[str, Any]:
+    return {name: {"contentType": MEDIA.get(spec.kind, "*/*")} for name, spec in manifest.inputs.items()}
+
+
+def json(manifest: Manifest) -> dict[str, Any]:
+    base64 = {"type": "object", "required": ["base64"], "properties": {"base64": {"type": "string", "format": "byte"}}}
+    parts = {
+        name: {"oneOf": [{"type": "string"}, base64]} if spec.kind == "text" else base64
+        for name, spec in manifest.inputs.items()
+    }
+    return {"type": "object", "properties": parts, "additionalProperties": False} | required(manifest)
+
+
+def required(manifest: Manifest) -> dict[str, Any]:
+    return {"required": list(manifest.inputs)} if manifest.missing.policy == "reject" else {"minProperties": 1}
+
+
+def answer(manifest: Manifest) -> dict[str, Any]:
+    text = {"type": "string"}
+    used = record({"used": {"type": "boolean"}}, {"weight": {"type": "number"}})
+    outputs = {name: output.answer_schema() for name, output in manifest.outputs.items() if output.kind != "weights"}
+    always = {"id": text, "model": text, "version": text, "outputs": record(outputs)}
+    parts = record(dict.fromkeys(manifest.inputs, used))
+    return record({**always, "parts": parts}, {"raw": {"type": "object"}})
+
+
+def record(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
+
+
+def refusals() -> dict[int, list[str]]:
+    """Status -> titles, from the tree of errors."""
+    found: dict[int, list[str]] = {}
+    kinds = [RequestError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        titles = found.setdefault(kind.status, [])
+        if kind.title not in titles:
+            titles.append(kind.title)
+    return dict(sorted(found.items()))
+
+
+def refusal(titles: list[str]) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": "; ".join(titles), "content": {"application/problem+json": {"schema": schema}}}

@@ -1,0 +1,188 @@
+"""A request's body to its parts: multipart/form-data or JSON, from memory, under limits, strictly."""
+
+import asyncio
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import multipart
+
+from service.errors import DuplicatePart, InvalidInput, Malformed, SlowBody, TooLarge, UnknownPart, UnsupportedType
+from service.limits import Limits
+from service.web.asgi import Disconnected, Receive, Scope, header
+
+BOUNDARY = 70  # characters at most (RFC 2046, 5.1.1)
+PLAIN_ENCODINGS = {"", "7bit", "8bit", "binary"}
+
+
+class Part(Protocol):
+    """What uploads need to know of a model's input."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def limit(self, limits: Limits) -> int: ...
+
+
+async def read(scope: Scope, receive: Receive, inputs: Mapping[str, Part], limits: Limits) -> dict[str, bytes]:
+    """Part name -> bytes. Nothing is spooled; file names and declared media types are not looked at.
+
+    Raises Malformed, UnknownPart, DuplicatePart, SlowBody, TooLarge, UnsupportedType, InvalidInput; Disconnected.
+    """
+    if header(scope, b"content-encoding") not in (b"", b"identity"):
+        raise UnsupportedType("compressed bodies are not taken")
+    kind, options = media_type(header(scope, b"content-type"))
+    if kind == "multipart/form-data":
+        delimiter = boundary(options)
+        return from_form(await body(scope, receive, limits), delimiter, inputs, limits)
+    if kind == "application/json":
+        return from_json(await body(scope, receive, limits), inputs, limits)
+    raise UnsupportedType("send multipart/form-data or application/json")
+
+
+def length(scope: Scope, limits: Limits) -> int:
+    """Bytes announced by Content-Length, or as many as there may be. Raises Malformed, TooLarge."""
+    value = header(scope, b"content-length")
+    if value and not value.isdigit():
+        raise Malformed("Content-Length is not a number")
+    size = int(value or limits.body_bytes)
+    if size > limits.body_bytes:
+        raise TooLarge(f"a body of {size} bytes", limit=limits.body_bytes)
+    return size
+
+
+async def body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
+    length(scope, limits)
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            return await collected(receive, limits.body_bytes)
+    except TimeoutError as error:
+        raise SlowBody("the body did not arrive in time", limit=limits.body_seconds) from error
+
+
+async def collected(receive: Receive, most: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > most:
+            raise TooLarge("the body is too large", limit=most)
+        if not message.get("more_body"):
+            return b"".join((*chunks, chunk)) if chunks else chunk
+        chunks.append(chunk)
+
+
+def media_type(value: bytes) -> tuple[str, dict[str, str]]:
+    """Media type in lower case and its parameters. Raises Malformed, UnsupportedType."""
+    kind, options = multipart.parse_options_header(value.decode("latin-1"))
+    charset(options.get("charset", ""))
+    return kind.lower(), options
+
+
+def charset(declared: str) -> None:
+    if declared.lower() not in ("", "utf-8", "utf8", "us-ascii"):
+        raise UnsupportedType("text must be UTF-8")
+
+
+def boundary(options: Mapping[str, str]) -> str:
+    value = options.get("boundary", "")
+    if not value or len(value) > BOUNDARY or not value.isascii() or not value.isprintable():
+        raise Malformed(f"multipart/form-data needs a boundary of 1 to {BOUNDARY} printable characters")
+    return value
+
+
+def from_form(data: bytes, delimiter: str, inputs: Mapping[str, Part], limits: Limits) -> dict[str, bytes]:
+    """RFC 7578, strictly: one level, each part once."""
+    parts: dict[str, bytes] = {}
+    segment: Any = None
+    chunks: list[bytes] = []
+    try:
+        with multipart.PushMultipartParser(delimiter, max_segment_count=limits.parts, strict=True) as parser:
+            for event in parser.parse(data):
+                if event is None:
+                    add(parts, segment.name, b"".join(chunks), segment, inputs, limits)
+                elif isinstance(event, multipart.MultipartSegment):
+                    segment, chunks = event, []
+                    plain(segment)
+                else:
+                    chunks.append(bytes(event))
+    except multipart.ParserLimitReached as error:
+        raise Malformed(f"more than {limits.parts} parts, or oversized headers", limit=limits.parts) from error
+    except multipart.MultipartError as error:
+        raise Malformed("not valid multipart/form-data") from error
+    return parts
+
+
+def plain(segment: Any) -> None:
+    """Refuses nested multipart, transfer encodings and foreign charsets."""
+    kind, options = media_type((segment.header("Content-Type") or "").encode("latin-1", "replace"))
+    if kind.startswith("multipart/"):
+        raise Malformed("nested multipart is not taken")
+    charset(options.get("charset", ""))
+    if (segment.header("Content-Transfer-Encoding") or "").lower() not in PLAIN_ENCODINGS:
+        raise Malformed("parts must not be transfer-encoded")
+
+
+def add(
+    parts: dict[str, bytes], name: str, data: bytes, segment: Any, inputs: Mapping[str, Part], limits: Limits
+) -> None:
+    if name not in inputs:
+        raise UnknownPart(f"this model has no such part; it takes {', '.join(inputs)}")
+    if name in parts:
+        raise DuplicatePart("sent more than once", part=name)
+    if not data and segment is not None and segment.filename == "":
+        return  # what a browser sends for a file field left empty
+    most = inputs[name].limit(limits)
+    if len(data) > most:
+        raise TooLarge(f"{len(data)} bytes", part=name, limit=most)
+    if not data:
+        raise InvalidInput("empty; leave an absent part out", part=name)
+    parts[name] = data
+
+
+def from_json(data: bytes, inputs: Mapping[str, Part], limits: Limits) -> dict[str, bytes]:
+    """`{"inputs": {"text": "...", "image": {"base64": "..."}}}` means exactly the same as a form."""
+    try:
+        document = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Malformed("not valid JSON in UTF-8") from error
+    if not isinstance(document, dict) or list(document) != ["inputs"] or not isinstance(document["inputs"], dict):
+        raise Malformed('JSON bodies look like {"inputs": {"text": "...", "image": {"base64": "..."}}}')
+    parts: dict[str, bytes] = {}
+    for name, value in document["inputs"].items():
+        if name in inputs and value is None:
+            continue
+        add(parts, name, content(value, inputs, name), None, inputs, limits)
+    return parts
+
+
+def content(value: object, inputs: Mapping[str, Part], name: str) -> bytes:
+    if isinstance(value, str) and name in inputs and inputs[name].kind == "text":
+        try:
+            return value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InvalidInput("text is not valid Unicode", part=name) from error
+    if isinstance(value, dict) and list(value) == ["base64"] and isinstance(value["base64"], str):
+        try:
+            return binascii.a2b_base64(value["base64"], strict_mode=True)
+        except ValueError as error:
+            raise Malformed("not valid base64", part=name if name in inputs else None) from error
+    if name not in inputs:
+        return b""  # `add` says that it is unknown
+    raise Malformed('send {"base64": "..."}, or for text a string', part=name)
+
+
+def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise DuplicatePart("a JSON key stands twice")
+    return document
+
+
+def no_constant(name: str) -> None:
+    raise ValueError(name)
