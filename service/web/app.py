@@ -1,10 +1,11 @@
 """The application: predict answered at once, everything else (models, probes, metrics, docs) by FastAPI."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import ORJSONResponse
 from starlette.exceptions import HTTPException
 
 from service import __version__
@@ -57,28 +58,34 @@ def rest(registry: Registry, settings: Settings, metrics: Metrics) -> FastAPI:
         return Response(metrics.render(), media_type=EXPOSITION)
 
     @app.get("/v1/models", tags=["models"], summary="What is served")
-    async def models() -> ORJSONResponse:
+    async def models() -> Response:
         listed = [describe(served, settings) for served in registry.served.values()]
-        return ORJSONResponse({"object": "list", "data": listed})
+        return reply({"object": "list", "data": listed})
 
     @app.get("/v1/models/{model}", tags=["models"], summary="Its inputs, limits, outputs, providers, version, card")
-    async def model(model: str) -> ORJSONResponse:
+    async def model(model: str) -> Response:
         served = registry.get(model)
-        return ORJSONResponse({**describe(served, settings), "card": served.model.bundle.card})
+        return reply({**describe(served, settings), "card": served.model.bundle.card})
 
     app.openapi = lambda: openapi.document(app, registry)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 
+def reply(
+    document: Any, status: int = 200, headers: Mapping[str, str] | None = None, kind: str = "application/json"
+) -> Response:
+    return Response(orjson.dumps(document), status, headers, kind)
+
+
 async def refused(request: Request, error: Any) -> Response:
     headers = {name.decode(): value.decode() for name, value in problems.headers(error)}
-    return ORJSONResponse(problems.problem(error), error.status, headers, problems.KIND.decode())
+    return reply(problems.problem(error), error.status, headers, problems.KIND.decode())
 
 
 async def unrouted(request: Request, error: Any) -> Response:
     """What the router itself refuses: an unknown path, a wrong method."""
     if error.status_code == MethodNotAllowed.status:
         response = await refused(request, MethodNotAllowed("this path does not take that method"))
-        response.headers["allow"] = error.headers["allow"] if error.headers else "GET"
+        response.headers["allow"] = (error.headers or {}).get("Allow", "GET")
         return response
     return await refused(request, NotFound("no such path; GET /docs lists them"))
