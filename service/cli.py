@@ -6,19 +6,19 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
-from service import __version__, logs, settings
+from service import __version__, logs, server, settings
 from service.bundle import read
 from service.errors import BraidError, RequestError
-from service.metrics import Metrics
 from service.model import Model
-from service.registry import Registry, find
-from service.server import Server, listen
+from service.registry import find
+from service.workers import Supervisor
 
 app = typer.Typer(
     help="Serve multimodal ONNX models over REST: text, image and sound in one request, any subset of them.",
@@ -57,11 +57,16 @@ def serve(
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.  [BRAID_HOST, 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes any free one.  [BRAID_PORT, 8000]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that share the port.  [BRAID_WORKERS, measured]")
+    ] = None,
     providers: Annotated[
         str | None,
         typer.Option(help="Such as CUDA,CPU; all must start.  [BRAID_PROVIDERS, CPU]"),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads inside one run of a graph.  [BRAID_THREADS, 1]")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads inside one run of a graph.  [BRAID_THREADS, measured]")
+    ] = None,
     log: Annotated[str | None, typer.Option(help="info, warning or off.  [BRAID_LOG, info]")] = None,
 ) -> None:
     """Serve bundles over HTTP.
@@ -75,20 +80,14 @@ def serve(
         "bundles": tuple(bundles) if bundles else None,
         "host": host,
         "port": port,
+        "workers": workers,
         "providers": providers,
         "threads": threads,
         "log": log,
     }
     chosen = settings.read(given)
     found = find(chosen.bundles)
-    metrics, log_ = Metrics(), logs.Log(chosen.log)
-    registry = Registry(found, chosen, metrics, log_)
-    logs.adopt()
-    bound = listen(chosen)
-    server = Server(registry, chosen, metrics, log_)
-    server.run(sockets=[bound])
-    if server.failure:
-        raise server.failure
+    Supervisor(partial(server.serve, found, chosen), chosen, logs.Log(chosen.log)).run()
 
 
 @app.command()

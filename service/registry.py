@@ -21,6 +21,7 @@ from service.types import Parts, Row, Stages
 INLINE_ENCODE = 0.0005  # seconds; below, a thread hop costs more than it gives
 INLINE_RUN = 0.0005  # seconds of one row; below, the graph runs on the event loop itself
 ENOUGH = 0.05  # seconds of measuring at the start
+HEAVY_RUN = 0.01  # seconds of one row; above, threads inside the graph beat processes around it
 RETRY = 1  # seconds; while loading or draining
 
 
@@ -35,6 +36,7 @@ class Served:
         self._pool = pool
         self._example_bytes = sum(map(len, model.bundle.example()[0].values()))
         self.inline = self.run_seconds < INLINE_RUN
+        self.heavy = self.run_seconds > HEAVY_RUN
         self.batcher: Batcher[Row, Row] = Batcher(
             model.run,
             size=min(settings.batch, model.most or settings.batch),
@@ -51,10 +53,15 @@ class Served:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.encode, parts, stages)
 
 
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
 def timed(model: Model) -> tuple[float, float]:
     """Seconds to encode and to run the example, warm: the best of a few, since others may use the processor."""
     parts, _, _ = model.bundle.example()
-    encodes, runs = [], []
+    encodes: list[float] = []
+    runs: list[float] = []
     while not runs or (len(runs) < 5 and sum(encodes) + sum(runs) < ENOUGH):
         start = time.perf_counter()
         row = model.encode(parts, {})
@@ -76,7 +83,7 @@ class Registry:
         self.served: dict[str, Served] = {}
         self.draining = False
         self._settings, self._metrics, self._log = settings, metrics, log
-        self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "encode")
+        self._pool = ThreadPoolExecutor(cores(), "encode")
 
     @property
     def ready(self) -> bool:
@@ -86,12 +93,17 @@ class Registry:
     def default(self) -> str:
         return next(iter(self.bundles))
 
+    @property
+    def workers(self) -> int:
+        """How many processes are worth it: one a core, unless a graph is heavy enough to use all cores itself."""
+        return 1 if any(served.heavy for served in self.served.values()) else cores()
+
     def load(self) -> None:
         """Loads and proves all bundles; blocks, so call it in a thread. Raises BundleError, SettingsError."""
         for name, bundle in self.bundles.items():
             start = time.perf_counter()
             model = Model(
-                bundle, limits=self._settings, providers=self._settings.providers, threads=self._settings.threads
+                bundle, limits=self._settings, providers=self._settings.providers, threads=self._settings.threads or 1
             )
             model.prove()
             served = Served(model, self._settings, self._metrics, self._pool)

@@ -2,72 +2,71 @@
 
 import asyncio
 import signal
-import socket
+from collections.abc import Sequence
+from socket import socket
 from types import FrameType
 
 import uvicorn
 
 from service import logs
+from service.bundle import Bundle
 from service.errors import StartError
 from service.metrics import Metrics
 from service.registry import Registry
 from service.settings import Settings
 from service.web.app import App
+from service.workers import Worker
 
 BACKLOG = 2048  # connections that may wait to be accepted
 
 
-def listen(settings: Settings) -> socket.socket:
-    """A bound socket, so that a taken port is known before anything is loaded. Raises StartError."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((settings.host, settings.port))
-    except OSError as error:
-        bound.close()
-        raise StartError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; try --port 0"
-        ) from error
-    return bound
+def serve(bundles: Sequence[Bundle], settings: Settings, worker: Worker) -> None:
+    """Runs in a worker process until it is told to stop."""
+    logs.adopt()
+    log, metrics = logs.Log(settings.log), Metrics()
+    registry = Registry(bundles, settings, metrics, log)
+    Server(registry, settings, metrics, log, worker).run(sockets=[worker.bound])
 
 
 class Server(uvicorn.Server):
-    """`failure` is set if the models could not be loaded."""
-
-    def __init__(self, registry: Registry, settings: Settings, metrics: Metrics, log: logs.Log) -> None:
-        config = uvicorn.Config(
-            App(registry, settings, metrics, log),
-            http="httptools",
-            loop="uvloop",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=int(settings.grace),
+    def __init__(self, registry: Registry, settings: Settings, metrics: Metrics, log: logs.Log, worker: Worker) -> None:
+        super().__init__(
+            uvicorn.Config(
+                App(registry, settings, metrics, log, worker),
+                http="httptools",
+                loop="uvloop",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                backlog=BACKLOG,
+                timeout_graceful_shutdown=int(settings.grace),
+            )
         )
-        super().__init__(config)
-        self.failure: StartError | None = None
-        self._registry, self._settings, self._log = registry, settings, log
-        self._loading: asyncio.Task[None] | None = None
+        self._registry, self._settings, self._metrics = registry, settings, metrics
+        self._log, self._worker = log, worker
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+    async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
-        for bound in sockets or []:
-            host, port = bound.getsockname()[:2]
-            self._log.info("listening", {"url": f"http://{host}:{port}"})
+        self._loop.add_reader(self._worker.supervisor.fileno(), self._orphaned)
+        self._siblings = await self._worker.answer_siblings(self._metrics.render)
         self._loading = asyncio.create_task(self._load())
 
     async def _load(self) -> None:
         try:
             await asyncio.to_thread(self._registry.load)
-            self._log.info("ready", {"models": list(self._registry.served)})
         except StartError as error:
-            self.failure = error
-            self.should_exit = True
+            self._worker.tell(str(error))
+        else:
+            self._log.info("ready", {"models": list(self._registry.served), "worker": self._worker.index})
+            self._worker.tell(self._registry.workers)
+
+    def _orphaned(self) -> None:
+        """The supervisor says nothing, so a readable pipe is one that it no longer holds."""
+        self._loop.remove_reader(self._worker.supervisor.fileno())
+        self.handle_exit(signal.SIGINT, None)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: not ready at once, still accepting for `drain` seconds. SIGINT, or a second signal: no waiting."""

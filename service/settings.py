@@ -23,10 +23,16 @@ class Settings(BaseSettings, Limits):
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free one")
+    workers: Count | None = Field(
+        None, description="processes that share the port; unless given: one a core for light graphs, one for heavy ones"
+    )
     providers: Annotated[tuple[str, ...], NoDecode] = Field(
         ("CPU",), description="execution providers of onnxruntime, separated by commas; all must start"
     )
-    threads: Count = Field(1, description="threads inside one run of a graph (intra_op)")
+    threads: Count | None = Field(
+        None,
+        description="threads inside one run of a graph (intra_op); unless given: 1 if light, else all cores",
+    )
     batch: Count = Field(16, description="rows of one run of a graph at most")
     queue_items: Count = Field(256, description="requests a model holds, from first byte to answer (429)")
     queue_bytes: Bytes = Field(256 * MIB, description="bytes of the bodies that a model holds (429)")
