@@ -41,9 +41,13 @@ class Network(nn.Module):
 
     def encode(self, batch: Batch, present: Tensor) -> Tensor:
         """(B, M, width), zeros for what is absent, whatever its slot holds."""
-        hidden = [encoder(*(batch[name] for name in self.tensors[part])) for part, encoder in self.encoders.items()]
-        stacked = torch.stack(hidden, 1)
+        stacked = torch.stack([self.part(name, batch) for name in self.encoders], 1)
         return torch.where(present[..., None] > 0, stacked, 0.0)  # not a product: 0 x NaN is NaN
+
+    def part(self, name: str, batch: Batch) -> Tensor:
+        """(B, width) of one part."""
+        h: Tensor = self.encoders[name](*(batch[tensor] for tensor in self.tensors[name]))
+        return h
 
     def probabilities(self, batch: Batch, present: Tensor) -> tuple[Tensor, Tensor]:
         """What is served: calibrated (B, classes), weights (B, M)."""

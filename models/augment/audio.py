@@ -2,6 +2,7 @@
 
 import io
 import wave
+from collections.abc import Sequence
 
 import numpy as np
 import soxr
@@ -24,7 +25,7 @@ def wav(samples: Array, rate: int = RATE) -> bytes:
     return file.getvalue()
 
 
-def vary(samples: Array, noises: list[Array], rng: Generator) -> bytes:
+def vary(samples: Array, noises: Sequence[Array], rng: Generator) -> bytes:
     """One recording as another voice, in another room, at another microphone."""
     samples = voice(samples, rng)
     if rng.random() < 0.2:
@@ -65,7 +66,7 @@ def silence(samples: Array, before: float, after: float) -> Array:
     return np.pad(samples, (int(before * RATE), int(after * RATE)))
 
 
-def noisy(samples: Array, noises: list[Array], decibel: float, rng: Generator) -> Array:
+def noisy(samples: Array, noises: Sequence[Array], decibel: float, rng: Generator) -> Array:
     """With a piece of one of `noises` or white noise, `decibel` under the speech (mean power where there is sound)."""
     noise = rng.normal(0, 1, len(samples))
     if noises and rng.random() < 0.8:
@@ -89,3 +90,17 @@ def microphone(samples: Array, rng: Generator) -> tuple[Array, int]:
     samples = samples * FLOAT(peak / max(float(np.abs(samples).max()), 1e-9))
     rate = int(rng.choice([8000, 16000, 44100, 48000], p=[0.7, 0.1, 0.1, 0.1]))
     return (samples if rate == RATE else soxr.resample(samples, RATE, rate, quality="HQ")), rate
+
+
+def quiet(samples: Array) -> Array:
+    """Scaled down where it would be clipped."""
+    return samples / FLOAT(max(1.0, float(np.abs(samples).max())))
+
+
+def browser(samples: Array, rng: Generator) -> bytes:
+    """A second of near-silence around the word at 44.1 or 48 kHz, loud or faint."""
+    samples = silence(samples, *rng.uniform(0.5, 1.2, 2))
+    samples = samples * FLOAT(rng.choice([0.02, 0.1, 0.5, 1.0]) / np.abs(samples).max())
+    rate = int(rng.choice([44100, 48000]))
+    hiss = rng.normal(0, 10 ** (rng.uniform(-75, -50) / 20) * np.abs(samples).max(), len(samples))
+    return wav(soxr.resample((samples + hiss).astype(FLOAT), RATE, rate, quality="HQ"), rate)
