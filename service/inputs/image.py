@@ -158,7 +158,7 @@ def check(picture: Picture, data: bytes, limits: Limits) -> None:
     if max(width, height) > limits.image_aspect * min(width, height):
         raise OverLimit(f"{width} x {height} pixels is too narrow", limit=limits.image_aspect)
     # 10,000 scans in 265 kB burn 10 s; inside a scan 0xFF is always escaped, so counting cannot be fooled downwards
-    if picture.format == "JPEG" and data.count(b"\xff\xda") > limits.image_scans:
+    if picture.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > limits.image_scans:
         raise OverLimit("too many scans", limit=limits.image_scans)
     if picture.format == "PNG" and chunks(data, limits.image_chunks) > limits.image_chunks:
         raise OverLimit("too many chunks", limit=limits.image_chunks)
@@ -185,7 +185,7 @@ def upright(picture: Picture) -> Picture:
 def plain(spec: Image, picture: Picture) -> Picture:
     """Mode L or RGB without transparency."""
     if picture.mode.startswith("I") and spec.depth == "scale":
-        wide = np.asarray(picture).clip(0, 65535)
+        wide = np.asarray(picture, np.int64).clip(0, 65535)
         picture = PIL.Image.fromarray(((wide + 128) // 257).astype(np.uint8))  # rounds 65535 -> 255
     if spec.alpha == "white" and (picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info):
         picture = picture.convert("RGBA")

@@ -1,0 +1,109 @@
+"""A real `braid serve` process: started, talked to, stopped by SIGTERM."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
+ROOT = Path(__file__).parent.parent
+PATIENCE = 30.0  # seconds; a test that needs them all has failed
+
+
+def braid(*arguments: str | Path, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """A command that ends by itself."""
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, env=environment(settings), capture_output=True, text=True, timeout=PATIENCE)
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("BRAID_")}
+    return plain | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200"} | settings
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+class Server:
+    """A serving process and a client of it."""
+
+    def __init__(self, bundles: Sequence[Path], settings: Mapping[str, str], folder: Path | None) -> None:
+        command = [*COMMAND, "serve", *map(str, bundles), "--port", "0"]
+        self.process = subprocess.Popen(command, env=environment(settings), cwd=folder, stderr=subprocess.PIPE)
+        self.lines: list[bytes] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        eventually(lambda: self.process.poll() is not None or any(self.events("listening")))
+        url = next(self.events("listening"))["url"]
+        self.client = httpx.Client(base_url=url, timeout=PATIENCE, limits=httpx.Limits(max_connections=None))
+        self.port = self.client.base_url.port or 0
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.lines.append(line)
+
+    def events(self, name: str) -> Iterator[dict[str, Any]]:
+        """What was logged under that name."""
+        for line in list(self.lines):
+            if f'"event":"{name}"'.encode() in line:
+                yield json.loads(line)
+
+    @property
+    def ready(self) -> bool:
+        return self.client.get("/health/ready").status_code == 200
+
+    def predict(
+        self, *, model: str | None = None, headers: Mapping[str, str] | None = None, query: str = "", **parts: bytes
+    ) -> httpx.Response:
+        path = f"/v1/models/{model}/predict" if model else "/v1/predict"
+        files = {name: ("", data) for name, data in parts.items()}
+        return self.client.post(path + query, files=files, headers=headers)
+
+    def measures(self, **parts: bytes) -> list[float]:
+        """tokens, brightness, loudness."""
+        answer = self.predict(query="?raw=true", **parts).raise_for_status().json()
+        return list(answer["raw"]["measures"])
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples that have these labels."""
+        families = text_string_to_metric_families(self.client.get("/metrics").text)
+        found = [s.value for f in families for s in f.samples if s.name == name and labels.items() <= s.labels.items()]
+        return sum(found)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        code = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        self.client.close()
+        return code
+
+
+@contextmanager
+def serve(*bundles: Path, wait: bool = True, folder: Path | None = None, **settings: str) -> Iterator[Server]:
+    """Ready, unless `wait` is false; at the end it must go with exit code 0."""
+    server = Server(bundles, {"BRAID_DRAIN": "0"} | settings, folder)
+    try:
+        if wait:
+            eventually(lambda: server.process.poll() is not None or server.ready)
+        yield server
+    except BaseException:
+        server.process.kill()
+        server.stop()
+        raise
+    assert server.stop() == 0, server.lines

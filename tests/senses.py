@@ -1,0 +1,160 @@
+"""A tri-modal fixture model that computes what a human can check, as a bundle: `write(folder, ...)`.
+
+`sense` holds the number of tokens, the mean brightness (white = 1.0) and the loudness (root of the mean square).
+The word `poison` has an id beyond the graph's table: onnxruntime then fails the whole batch.
+"""
+
+import io
+import struct
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from service import bundle
+from service.model import Model
+
+RATE, SIDE = 8000, 8
+WORDS = "a b c d e f g h white noise quiet loud poison".split()
+PARTS = ("text", "image", "audio")
+LABELS = ["tokens", "brightness", "loudness"]
+WIDTH = 384  # of the matrices that make a model slow: one product is about 5 ms of one core
+
+
+def png(level: int = 255, size: tuple[int, int] = (20, 10)) -> bytes:
+    """A grey picture; its brightness is level / 255."""
+    out = io.BytesIO()
+    Image.new("L", size, level).save(out, "PNG")
+    return out.getvalue()
+
+
+def wav(loudness: float = 0.5, seconds: float = 0.1, rate: int = RATE) -> bytes:
+    """A square wave: its loudness is its height."""
+    level = round(loudness * 32768)
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes(struct.pack("<2h", level, -level) * round(rate * seconds / 2))
+    return out.getvalue()
+
+
+def write(
+    folder: Path, name: str = "senses", *, policy: str = "mask", slow: int = 0, batch: int | str = "batch"
+) -> bundle.Bundle:
+    """`slow` is a number of matrix products a run, whatever the batch; `batch` the graph's batch axis."""
+    folder.mkdir(parents=True)
+    onnx.save(graph(policy == "mask", slow, batch), folder / "model.onnx")
+    tokenizer().save(str(folder / "tokenizer.json"))
+    parts = {"text": ("txt", b"a white noise"), "image": ("png", png(51)), "audio": ("wav", wav(0.25))}
+    spec = bundle.Manifest.model_validate(manifest(name, policy))
+    model = Model(bundle.Bundle(folder=folder, manifest=spec))
+    row = model.encode({part: data for part, (_, data) in parts.items()}, {})
+    return bundle.write(folder, spec, parts, row, model.run([row])[0])
+
+
+def manifest(name: str = "senses", policy: str = "mask") -> dict[str, Any]:
+    masked = policy == "mask"
+    sense = {"kind": "classification", "tensor": "measures", "labels": LABELS}
+    return {
+        "schema": 1,
+        "name": name,
+        "version": "7",
+        "inputs": {
+            "text": {"kind": "text", "max_tokens": 16, "tensors": {"ids": "ids", "mask": "mask"}},
+            "image": {
+                "kind": "image",
+                "mode": "L",
+                "resize": {"to": "exact", "height": SIDE, "width": SIDE},
+                "scale": 1 / 255,
+                "tensors": {"pixels": "pixels"},
+            },
+            "audio": {
+                "kind": "audio",
+                "sample_rate": RATE,
+                "max_seconds": 1.0,
+                "features": {"kind": "waveform"},
+                "tensors": {"features": "samples", "mask": "sample_mask"},
+            },
+        },
+        "missing": {"policy": "mask", "tensor": "present"} if masked else {"policy": "reject"},
+        "outputs": {"sense": sense} | ({"share": {"kind": "weights", "tensor": "share"}} if masked else {}),
+    }
+
+
+def tokenizer() -> Tokenizer:
+    """Words between blanks; what is unknown is a token, too."""
+    made = Tokenizer(models.WordLevel({"[UNK]": 0} | {word: i + 1 for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return made
+
+
+def graph(masked: bool, slow: int, batch: int | str) -> onnx.ModelProto:
+    """measures (B, 3) = [sum of the text mask, mean of the pixels, rms of the samples] x present."""
+    real, whole = TensorProto.FLOAT, TensorProto.INT64
+    inputs = {
+        "ids": (whole, [batch, "tokens"]),
+        "mask": (real, [batch, "tokens"]),
+        "pixels": (real, [batch, 1, SIDE, SIDE]),
+        "samples": (real, [batch, "frames"]),
+        "sample_mask": (real, [batch, "frames"]),
+    }
+    outputs = {"measures": (real, [batch, 3])}
+    nodes = [
+        node("Gather", "ones ids", "known"),  # fails on `poison`
+        node("Mul", "known mask", "counted"),
+        node("ReduceSum", "counted last", "tokens"),
+        node("Flatten", "pixels", "flat"),
+        node("ReduceMean", "flat last", "brightness"),
+        node("Mul", "samples sample_mask", "heard"),
+        node("Mul", "heard heard", "squares"),
+        node("ReduceSum", "squares last", "energy"),
+        node("ReduceSum", "sample_mask last", "heard_frames"),
+        node("Max", "heard_frames one", "frames_or_one"),
+        node("Div", "energy frames_or_one", "mean_square"),
+        node("Sqrt", "mean_square", "loudness"),
+        node("Concat", "tokens brightness loudness", "all", axis=1),
+    ]
+    constants: dict[str, NDArray[Any]] = {
+        "ones": np.ones(len(WORDS), np.float32),  # one too few: [UNK] and all words but `poison`
+        "last": np.array([1], np.int64),
+        "one": np.array(1, np.float32),
+    }
+    if masked:
+        inputs["present"] = (real, [batch, 3])
+        outputs["share"] = (real, [batch, 3])
+        nodes += [
+            node("Mul", "all present", "slowed"),
+            node("ReduceSum", "present last", "parts"),
+            node("Div", "present parts", "share"),
+        ]
+    else:
+        nodes.append(node("Identity", "all", "slowed"))
+    if slow:
+        constants["identity"] = np.eye(WIDTH, dtype=np.float32)
+        nodes += [node("Shape", "ids", "shape"), node("Cast", "shape", "sizes", to=real)]
+        nodes += [node("Min", "sizes one", "both"), node("ReduceMin", "both", "unit", keepdims=0)]  # 1, not foldable
+        nodes += [node("Mul", "identity unit", "power0")]
+        nodes += [node("MatMul", f"power{i} power{i}", f"power{i + 1}") for i in range(slow)]
+        nodes += [node("ReduceMax", f"power{slow}", "still_one", keepdims=0), node("Mul", "slowed still_one", "measures")]
+    else:
+        nodes.append(node("Identity", "slowed", "measures"))
+    made = helper.make_graph(
+        nodes,
+        "senses",
+        [helper.make_tensor_value_info(name, *kind) for name, kind in inputs.items()],
+        [helper.make_tensor_value_info(name, *kind) for name, kind in outputs.items()],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(made, ir_version=10, opset_imports=[helper.make_opsetid("", 18)])
+    onnx.checker.check_model(model)
+    return model
+
+
+def node(kind: str, inputs: str, output: str, **attributes: int) -> onnx.NodeProto:
+    return helper.make_node(kind, inputs.split(), [output], **attributes)
