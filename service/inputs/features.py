@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import Field
 
-from service.errors import BundleError
+from service.errors import BundleError, InvalidInput
 from service.types import FLOAT, Array, Spec
 
 BLOCK = 64  # frames transformed at once: the temporaries stay in the cache
@@ -90,9 +90,14 @@ def log_mel(spec: LogMel, bank: Array, window: Array, samples: Array) -> Array:
 
 
 def mel_spectrogram(spec: LogMel, bank: Array, window: Array, samples: Array) -> Array:
-    """(frames, mels), within 1e-5 of librosa's. A window shorter than n_fft stands in its middle, as there."""
+    """(frames, mels), within 1e-5 of librosa's. A window shorter than n_fft stands in its middle, as there.
+
+    Raises InvalidInput where there is not one frame.
+    """
     if spec.center:
         samples = padded(samples, spec.n_fft // 2, spec.pad)
+    if len(samples) < spec.n_fft:
+        raise InvalidInput(f"too short: {len(samples)} samples, one frame is {spec.n_fft}")
     samples = samples[(spec.n_fft - len(window)) // 2 :]
     frames = sliding_window_view(samples[: len(samples) - (spec.n_fft - len(window) + 1) // 2], len(window))[
         :: spec.hop
