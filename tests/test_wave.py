@@ -100,6 +100,22 @@ def test_a_stream_that_could_not_know_its_length_is_read_to_its_end(claimed: int
     assert len(read(pcm(1000, claimed), limits=Limits(audio_seconds=10_000_000))) == 1000
 
 
+def streamed(flac: bytes) -> bytes:
+    """A FLAC that was written to a pipe: its header does not tell its length (RFC 9639, 8.2)."""
+    return flac[:18] + ((int.from_bytes(flac[18:26], "big") >> 36) << 36).to_bytes(8, "big") + flac[26:]
+
+
+@pytest.mark.parametrize("seconds", [None, 0.5])
+def test_a_flac_that_was_written_to_a_pipe_is_read(seconds: float | None) -> None:
+    data = recording(RATE, 1.0, kind="FLAC")
+    np.testing.assert_array_equal(read(streamed(data), seconds), read(data, seconds))
+
+
+def test_a_long_one_is_refused_when_its_samples_are_counted() -> None:
+    with pytest.raises(OverLimit, match="seconds"):
+        read(streamed(recording(RATE, 121, kind="FLAC")))
+
+
 @pytest.mark.parametrize("bits", [16, 24])
 def test_bytes_after_the_announced_samples_are_not_sound(bits: int) -> None:
     assert len(read(pcm(1000, 200 * bits // 8, bits=bits))) == 200
