@@ -23,8 +23,8 @@ def encode(data: bytes, **options: Any) -> Row:
 
 def padded(before: float, loud: float, after: float, level: float = 0.5) -> NDArray[np.float32]:
     """Seconds of faint noise, of a tone, of faint noise."""
-    noise = np.random.default_rng(0).normal(0, 1e-4, round(8000 * (before + loud + after)))
-    start, length = round(8000 * before), round(8000 * loud)
+    start, length, rest = (round(8000 * seconds) for seconds in (before, loud, after))
+    noise = np.random.default_rng(0).normal(0, 1e-4, start + length + rest)
     noise[start : start + length] += level * np.sin(np.arange(length) * 0.7)
     return noise.astype(np.float32)
 

@@ -105,15 +105,9 @@ def streamed(flac: bytes) -> bytes:
     return flac[:18] + ((int.from_bytes(flac[18:26], "big") >> 36) << 36).to_bytes(8, "big") + flac[26:]
 
 
-@pytest.mark.parametrize("seconds", [None, 0.5])
-def test_a_flac_that_was_written_to_a_pipe_is_read(seconds: float | None) -> None:
-    data = recording(RATE, 1.0, kind="FLAC")
-    np.testing.assert_array_equal(read(streamed(data), seconds), read(data, seconds))
-
-
-def test_a_long_one_is_refused_when_its_samples_are_counted() -> None:
-    with pytest.raises(OverLimit, match="seconds"):
-        read(streamed(recording(RATE, 121, kind="FLAC")))
+def test_a_flac_of_unknown_length_is_refused() -> None:
+    with pytest.raises(OverLimit):  # libsndfile cannot read its end, and so neither can librosa
+        read(streamed(recording(RATE, 1.0, kind="FLAC")))
 
 
 @pytest.mark.parametrize("bits", [16, 24])

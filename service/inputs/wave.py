@@ -14,7 +14,6 @@ from service.types import FLOAT, Array
 
 BLOCK = 65_536  # frames decoded at once; memory never follows what a header claims
 TAIL = 0.1  # seconds decoded beyond the head, so that the resampler's filter sees what follows
-UNKNOWN = 2**59  # frames from here on: libsndfile's way to say that the header of a stream does not tell
 FORMATS = {"WAV", "WAVEX", "FLAC", "OGG", "MP3"}
 SUBTYPES = {
     "PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS", "OPUS",
@@ -62,8 +61,8 @@ def check(rate: int, channels: int, frames: int, limits: Limits) -> None:
 
 
 def head(rate: int, seconds: float | None, limits: Limits) -> int:
-    """How many frames are worth decoding; without a head one more than may be, to see that there are too many."""
-    return math.ceil(limits.audio_seconds * rate) + 1 if seconds is None else math.ceil((seconds + TAIL) * rate)
+    """How many frames are worth decoding."""
+    return math.ceil((limits.audio_seconds if seconds is None else seconds + TAIL) * rate)
 
 
 def pcm16(data: bytes, seconds: float | None, limits: Limits) -> tuple[Array, int] | None:
@@ -95,7 +94,7 @@ def decode(data: bytes, seconds: float | None, limits: Limits) -> tuple[Array, i
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             if file.format not in FORMATS or file.subtype not in SUBTYPES:
                 raise UnsupportedType("a recording in an unsupported encoding")
-            check(file.samplerate, file.channels, file.frames if file.frames < UNKNOWN else 0, limits)
+            check(file.samplerate, file.channels, file.frames, limits)
             left, blocks = head(file.samplerate, seconds, limits), []
             while left > 0 and len(block := file.read(min(BLOCK, left), "float32", always_2d=True)):
                 left -= len(block)
@@ -104,7 +103,6 @@ def decode(data: bytes, seconds: float | None, limits: Limits) -> tuple[Array, i
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
         raise InvalidInput("not a readable recording") from error
     samples = np.concatenate(blocks) if blocks else np.zeros(0, FLOAT)
-    check(rate, 1, len(samples), limits)  # whatever the header said
     if not (np.abs(samples) <= limits.audio_peak).all():  # false for NaN, too
         raise OverLimit("a sample that is not finite or too large", limit=limits.audio_peak)
     return samples, rate
