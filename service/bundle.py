@@ -1,6 +1,9 @@
 """The folder: manifest.yaml <-> Manifest, digests of its files, and the one example that proves it."""
 
 import hashlib
+import io
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -70,14 +73,14 @@ def read(folder: Path) -> Bundle:
         raise BundleError(f"{folder}: no such folder; a bundle is a folder with a {MANIFEST}")
     if not (folder / MANIFEST).is_file():
         raise BundleError(f"{folder}: no {MANIFEST} in it; is it a bundle?")
-    manifest = parse((folder / MANIFEST).read_text(), folder)
+    manifest = parse((folder / MANIFEST).read_bytes(), folder)
     for file in [*manifest.files(), *manifest.sha256]:
         check(folder, file, manifest.sha256.get(file))
     card = folder / CARD
     return Bundle(folder=folder, manifest=manifest, card=card.read_text() if card.is_file() else "")
 
 
-def parse(text: str, folder: Path) -> Manifest:
+def parse(text: str | bytes, folder: Path) -> Manifest:
     try:
         return Manifest.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
@@ -108,9 +111,9 @@ def check(folder: Path, file: str, digest: str | None) -> None:
 
 def arrays(path: Path) -> Row:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             return dict(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BundleError(f"{path}: not a readable .npz file") from error
 
 
