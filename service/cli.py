@@ -1,4 +1,4 @@
-"""braid serve | verify | predict: the command line."""
+"""braid serve | verify | predict | bench: the command line."""
 
 import os
 
@@ -136,6 +136,17 @@ def predict(
         **model.decode(answer, parts, top_k=top_k),
     }
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+def bench(context: typer.Context) -> None:
+    """Put a server under load with real requests and measure it."""
+    from service.bench.command import app  # only here: serving never pays for it
+
+    app(context.args, prog_name="braid bench")
 
 
 def contents(file: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Requests to answers: a closed loop (each connection sends when it has been answered) or an open one (a fixed rate)."""
+"""Requests to answers: in a closed loop (a connection sends when it was answered) or an open one (at a fixed rate)."""
 
 import asyncio
 import gc
@@ -14,6 +14,7 @@ from service.bench.target import Target, unreachable
 
 AGAIN = 0.1  # seconds between attempts to connect again
 TICK = 0.1  # seconds between looks at deadlines and at the progress
+PAUSE = 0.01  # seconds between looks whether the last answers are there
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,16 @@ class Load:
     def __init__(self, target: Target, plan: Plan, requests: Iterator[Request]) -> None:
         self.plan = plan
         self.answers: list[Answer] = []
-        self.said: dict[int | str, bytes] = {}  # the first body of each status that is an error
+        self.said: dict[Outcome, bytes] = {}  # the first body of each status that is an error
         self.sent = 0  # within the measured time
         self.late: list[float] = []  # seconds, by how much this client itself missed the schedule
         self.start = self.end = 0.0
         self._target, self._requests = target, requests
         self._tls = target.tls
         self._open: set[Connection] = set()
-        self._idle: list[Connection] = []
-        self._due: deque[float] = deque()  # open loop: scheduled and not yet sent
+        self._idle: deque[Connection] = deque()  # taken in turn, so that all workers behind one port have their share
+        self._due: deque[float] = deque()  # open loop: due and not yet sent
+        self._to_come = 0  # open loop: not yet due
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = threading.Event()
 
@@ -58,7 +60,7 @@ class Load:
         try:
             self._begin()
             while time.perf_counter() < self.end or self._unanswered():
-                await asyncio.sleep(min(TICK, max(0.001, self.end - time.perf_counter())))
+                await asyncio.sleep(min(TICK, max(PAUSE, self.end - time.perf_counter())))
                 self._expire(time.perf_counter() - self.plan.timeout)
                 progress()
         finally:
@@ -99,13 +101,14 @@ class Load:
             for connection in list(self._open):
                 self.free(connection)
         else:
-            self._idle = list(self._open)
-            pace = (asyncio.get_running_loop(), begin, self.plan.rate)
+            self._idle.extend(self._open)
+            self._to_come = round(self.plan.rate * (self.plan.warmup + self.plan.seconds))
+            pace = (asyncio.get_running_loop(), begin, self.plan.rate, self._to_come)
             threading.Thread(target=self._pace, args=pace, daemon=True).start()
 
-    def _pace(self, loop: asyncio.AbstractEventLoop, begin: float, rate: float) -> None:
+    def _pace(self, loop: asyncio.AbstractEventLoop, begin: float, rate: float, count: int) -> None:
         """A thread of its own, since timers of event loops are only exact to a millisecond."""
-        for number in range(round(rate * (self.plan.warmup + self.plan.seconds))):
+        for number in range(count):
             due = begin + number / rate
             delay = due - time.perf_counter()
             if delay > 0:
@@ -115,18 +118,19 @@ class Load:
             loop.call_soon_threadsafe(self._fall_due, due)
 
     def _fall_due(self, due: float) -> None:
+        self._to_come -= 1
         if due >= self.start:
             self.late.append(time.perf_counter() - due)
         self._due.append(due)
         if self._idle:
-            self.free(self._idle.pop())
+            self.free(self._idle.popleft())
 
     def _send(self, connection: Connection, start: float) -> None:
         self.sent += start >= self.start
         connection.send(next(self._requests), start)
 
     def _unanswered(self) -> bool:
-        return bool(self._due) or any(connection.busy for connection in self._open)
+        return self._to_come > 0 or bool(self._due) or any(connection.busy for connection in self._open)
 
     def _expire(self, oldest: float) -> None:
         """Gives up on what started before `oldest`."""

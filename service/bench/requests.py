@@ -75,9 +75,7 @@ def example(folder: Path) -> dict[str, list[Upload]]:
     """The raw files of a bundle's example. Raises BundleError."""
     read = bundle.read(folder)
     kinds = {name: spec.kind for name, spec in read.manifest.inputs.items()}
-    return {
-        name: [Upload(data, None if kinds[name] == "text" else name)] for name, data in read.example()[0].items()
-    }
+    return {name: [Upload(data, None if kinds[name] == "text" else name)] for name, data in read.example()[0].items()}
 
 
 def mix(text: str, parts: Collection[str]) -> list[Subset]:
@@ -99,16 +97,12 @@ def requests(
 ) -> Iterator[Request]:
     """Endless; subsets in proportion to their weights, each with its parts' files in turn."""
     boundary = uuid4().hex
-    pieces = {
-        name: [segment(name, upload, boundary) for upload in uploads] for name, uploads in samples.items()
-    }
+    pieces = {name: [segment(name, upload, boundary) for upload in uploads] for name, uploads in samples.items()}
     end = f"--{boundary}--\r\n".encode()
     turns = []
     for number, subset in enumerate(subsets):
         chosen = [pieces[name] for name in subset.parts]
-        bodies = [
-            (*(each[k % len(each)] for each in chosen), end) for k in range(max(len(each) for each in chosen))
-        ]
+        bodies = [(*(each[k % len(each)] for each in chosen), end) for k in range(max(len(each) for each in chosen))]
         turns.append(cycle([Request(number, (head(target, boundary, body, headers), *body)) for body in bodies]))
     return (next(turns[number]) for number in cycle(spread([subset.weight for subset in subsets])))
 

@@ -52,7 +52,7 @@ def parse(url: str) -> Target:
 
 
 def parts(target: Target, headers: Sequence[tuple[str, str]]) -> list[str]:
-    """What the server's default model takes, or nothing if the server does not say. Raises BraidError if none is there."""
+    """What the server's default model takes, nothing if it does not say. Raises BraidError if no server is there."""
     connect = http.client.HTTPSConnection if target.scheme == "https" else http.client.HTTPConnection
     connection = connect(target.host, target.port, timeout=PATIENCE)
     try:
