@@ -1,17 +1,19 @@
 """A loaded bundle: parts -> row, rows -> rows, row -> answer. The only user of onnxruntime."""
 
+import ctypes
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
 from service.bundle import GRAPH, Bundle
+from service.collate import Collate, Port
 from service.errors import BundleError, MissingPart, RequestError, SettingsError, UnknownPart
 from service.limits import DEFAULTS, Limits
-from service.types import FLOAT, Array, Parts, Row, Stages
+from service.types import FLOAT, Parts, Row, Stages
 
 ROW_TOLERANCE = 1e-4  # relative to max(1, |x|); a wrong resize is off by 1e-2, another CPU's FFT by 1e-6
 OUTPUT_TOLERANCE = 1e-4  # likewise; another CPU's convolutions are off by 1e-6
@@ -26,18 +28,6 @@ ELEMENTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
-    """An input of the graph, batch axis first; None is a dynamic axis."""
-
-    dtype: Any
-    shape: tuple[int | None, ...]
-
-    def blank(self) -> tuple[int, ...]:
-        """The smallest slot of an absent part."""
-        return tuple(size or 1 for size in self.shape[1:])
-
-
 class Model:
     """`encode`, `run` and `decode` may be called from any thread."""
 
@@ -47,18 +37,20 @@ class Model:
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.providers = tuple(providers)
+        self.threads = threads
         self._encoders = {name: spec.load(bundle.folder, limits) for name, spec in self.manifest.inputs.items()}
         self._session = session(bundle, providers, threads)
-        self._ports = {port.name: Port(element(port), axes(port)) for port in self._session.get_inputs()}
+        ports = {port.name: Port(element(port), axes(port)) for port in self._session.get_inputs()}
         self._results = [port.name for port in self._session.get_outputs()]
-        self._masked = {tensor for spec in self.manifest.inputs.values() for tensor in spec.masks()}
+        masked = {tensor for spec in self.manifest.inputs.values() for tensor in spec.masks()}
+        self._collate = Collate(ports, masked)
         self._present = self.manifest.missing.tensor
         self._check()
 
     @property
     def most(self) -> int | None:
         """The graph's own batch size, if it is not dynamic."""
-        return next((port.shape[0] for port in self._ports.values() if port.shape and port.shape[0]), None)
+        return self._collate.most
 
     def encode(self, parts: Parts, stages: Stages) -> Row:
         """The tensors of the parts that are there. Adds seconds a part to `stages`.
@@ -94,25 +86,19 @@ class Model:
     def run(self, rows: Sequence[Row]) -> list[Row]:
         """One answer a row, in their order; rows share a run of the graph where their shapes allow it."""
         answers: list[Row] = [{} for _ in rows]
-        for group in self._groups(rows):
-            outputs = self._session.run(self._results, self.collate([rows[i] for i in group]))
+        for group in self._collate.groups(rows):
+            outputs = self._session.run(self._results, self._collate.feed([rows[i] for i in group]))
             for name, batch in zip(self._results, outputs, strict=True):
                 for i, values in zip(group, batch, strict=True):
                     answers[i][name] = values
         return answers
 
-    def _groups(self, rows: Sequence[Row]) -> list[list[int]]:
-        """Rows whose lengths differ share a batch only where a mask covers the padding, else only equal shapes do."""
-        most = self.most or len(rows)
-        ragged = [name for name, port in self._ports.items() if None in port.shape[1:] and name not in self._masked]
-        shapes: dict[tuple[Any, ...], list[int]] = {}
-        for i, row in enumerate(rows):
-            shapes.setdefault(tuple(row[name].shape if name in row else None for name in ragged), []).append(i)
-        return [group[at : at + most] for group in shapes.values() for at in range(0, len(group), most)]
-
-    def collate(self, rows: Sequence[Row]) -> dict[str, Array]:
-        """Tensor name -> (batch, ...). Short rows and absent slots are filled with zeros, never NaN: 0 x NaN is NaN."""
-        return {name: stacked(port, [row.get(name) for row in rows]) for name, port in self._ports.items()}
+    def shrink(self) -> None:
+        """Gives back what larger batches than usual have taken; onnxruntime's arena would keep it."""
+        _, row, _ = self.bundle.example()
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self._session.run(self._results, self._collate.feed([row]), options)
 
     def decode(self, row: Row, used: Collection[str], *, top_k: int | None = None, raw: bool = False) -> dict[str, Any]:
         """`outputs` and `parts` of the answer; with `raw` the graph's outputs as well."""
@@ -150,14 +136,14 @@ class Model:
                 )
 
     def tolerance(self, tensor: str) -> float:
-        return ROW_TOLERANCE if tensor in self._ports else OUTPUT_TOLERANCE
+        return ROW_TOLERANCE if tensor in self._collate.ports else OUTPUT_TOLERANCE
 
     def _check(self) -> None:
         """Manifest against graph: every input bound, every output there. Raises BundleError."""
         bound = {self._present} if self._present else set()
         for spec in self.manifest.inputs.values():
             bound |= {name for name in spec.tensors.model_dump().values() if name}
-        self._same(bound, set(self._ports), "inputs")
+        self._same(bound, set(self._collate.ports), "inputs")
         shapes = {port.name: axes(port) for port in self._session.get_outputs()}
         for name, output in self.manifest.outputs.items():
             for tensor in output.tensors():
@@ -198,7 +184,14 @@ def session(bundle: Bundle, providers: Sequence[str], threads: int) -> onnxrunti
         raise SettingsError(
             f"provider {providers[0]!r} did not start; onnxruntime fell back to {loaded.get_providers()}"
         )
+    trim_memory()
     return loaded
+
+
+def trim_memory() -> None:
+    """Gives back what loading has freed: glibc would keep once more the size of the graph."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def first_line(error: Exception) -> str:
@@ -213,20 +206,6 @@ def element(port: onnxruntime.NodeArg) -> Any:
 
 def axes(port: onnxruntime.NodeArg) -> tuple[int | None, ...]:
     return tuple(size if isinstance(size, int) else None for size in port.shape)
-
-
-def stacked(port: Port, arrays: Sequence[Array | None]) -> Array:
-    """Arrays without batch axis -> one with it, in the graph's type."""
-    there = [array for array in arrays if array is not None]
-    shapes = {array.shape for array in there}
-    if len(there) == len(arrays) and len(shapes) == 1:
-        return np.stack(there).astype(port.dtype, copy=False)
-    shape = tuple(map(max, zip(*shapes, strict=True))) if shapes else port.blank()
-    batch = np.zeros((len(arrays), *shape), port.dtype)
-    for slot, array in zip(batch, arrays, strict=True):
-        if array is not None:
-            slot[tuple(slice(size) for size in array.shape)] = array
-    return batch
 
 
 def differences(row: Row, expected: Row) -> dict[str, float]:

@@ -7,69 +7,70 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from service import calibrate
 from service.admission import Admission
 from service.batcher import Batcher
-from service.bundle import MANIFEST, Bundle
+from service.bundle import GRAPH, MANIFEST, Bundle
 from service.bundle import read as read_bundle
+from service.calibrate import MOST, Plan
 from service.errors import BundleError, Unavailable, UnknownModel
+from service.limits import MIB
 from service.logs import Log
 from service.metrics import Metrics
 from service.model import Model
 from service.settings import Settings
 from service.types import Parts, Row, Stages
 
-INLINE_ENCODE = 0.001  # seconds; below, a thread hop costs more than it gives
-INLINE_RUN = 0.0005  # seconds of one row; below, the graph runs on the event loop itself
-ENOUGH = 0.05  # seconds of measuring at the start
-HEAVY_RUN = 0.01  # seconds of one row; above, threads inside the graph beat processes around it
+LARGE = 8 * MIB  # bytes of a graph that is taken for heavy until it is measured
+BUSY = 0.2  # seconds after which an engine that was busy is asked again
 RETRY = 1  # seconds; while loading or draining
 
 
 class Served:
-    """A proven model with what stands around it. All but `load` belongs to the event loop."""
+    """A proven model with what stands around it. Made in any thread, then belongs to the event loop."""
 
-    def __init__(self, model: Model, settings: Settings, metrics: Metrics, pool: ThreadPoolExecutor) -> None:
-        self.model = model
+    def __init__(
+        self, model: Model, plan: Plan, settings: Settings, metrics: Metrics, pool: ThreadPoolExecutor
+    ) -> None:
+        self.model, self.plan = model, plan
         self.metrics = metrics.of(model.manifest.name)
         self.admission = Admission(settings.queue_items, settings.queue_bytes)
-        self.encode_seconds, self.run_seconds = timed(model)
-        self._pool = pool
+        self.inline = plan.inline if settings.engine == "auto" else settings.engine == "loop"
+        self._settings, self._pool = settings, pool
         self._example_bytes = sum(map(len, model.bundle.example()[0].values()))
-        self.inline = self.run_seconds < INLINE_RUN
-        self.heavy = self.run_seconds > HEAVY_RUN
         self.batcher: Batcher[Row, Row] = Batcher(
             model.run,
-            size=min(settings.batch, model.most or settings.batch),
+            size=self._batch(),
             engine=None if self.inline else ThreadPoolExecutor(1, f"engine-{model.manifest.name}"),
             observe=self.metrics.batch,
         )
         self.metrics.watch(lambda: len(self.batcher), lambda: self.admission.items, lambda: self.admission.bytes)
 
+    def _batch(self) -> int:
+        return min(self._settings.batch or self.plan.batch, self.model.most or MOST)
+
     async def encode(self, parts: Parts, stages: Stages) -> Row:
         """On the loop if it is short, else in one job of the pool, never one a part."""
-        size = sum(map(len, parts.values()))
-        if self.encode_seconds * size < INLINE_ENCODE * self._example_bytes:
+        if self.plan.inline_encode(sum(map(len, parts.values())) / self._example_bytes):
             return self.model.encode(parts, stages)
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.encode, parts, stages)
+
+    async def calibrate(self) -> None:
+        """Measures larger batches while there is nothing else to do, and takes the largest that pays."""
+        _, row, _ = self.model.bundle.example()
+        loop = asyncio.get_running_loop()
+        while (size := self.plan.next) and not self.model.most:
+            if self.admission.items:
+                await asyncio.sleep(BUSY)
+                continue
+            seconds = await loop.run_in_executor(self.batcher.engine, calibrate.rows, self.model, row, size)
+            self.plan = self.plan.learn(size, seconds)
+        self.batcher.size = self._batch()
+        await loop.run_in_executor(self.batcher.engine, self.model.shrink)
 
 
 def cores() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def timed(model: Model) -> tuple[float, float]:
-    """Processor seconds to encode and to run the example, warm: the best of a few, whatever else the machine does."""
-    parts, _, _ = model.bundle.example()
-    encodes: list[float] = []
-    runs: list[float] = []
-    while not runs or (len(runs) < 5 and sum(encodes) + sum(runs) < ENOUGH):
-        start = time.thread_time()
-        row = model.encode(parts, {})
-        middle = time.thread_time()
-        model.run([row])
-        encodes.append(middle - start)
-        runs.append(time.thread_time() - middle)
-    return min(encodes), min(runs)
 
 
 class Registry:
@@ -96,29 +97,40 @@ class Registry:
     @property
     def workers(self) -> int:
         """How many processes are worth it: one a core, unless a graph is heavy enough to use all cores itself."""
-        return 1 if any(served.heavy for served in self.served.values()) else cores()
+        return 1 if any(served.plan.heavy for served in self.served.values()) else cores()
 
     def load(self) -> None:
         """Loads and proves all bundles; blocks, so call it in a thread. Raises BundleError, SettingsError."""
         for name, bundle in self.bundles.items():
             start = time.perf_counter()
-            model = Model(
-                bundle, limits=self._settings, providers=self._settings.providers, threads=self._settings.threads or 1
-            )
-            model.prove()
-            served = Served(model, self._settings, self._metrics, self._pool)
+            served = self._load(bundle)
             self.served[name] = served
             self._log.info(
                 "loaded",
-                {
-                    "model": name,
-                    "version": bundle.manifest.version,
-                    "seconds": round(time.perf_counter() - start, 3),
-                    "encode_us": round(served.encode_seconds * 1e6),
-                    "run_us": round(served.run_seconds * 1e6),
-                    "runs": "on the event loop" if served.inline else "in an engine thread",
-                },
+                {"model": name, "version": bundle.manifest.version, "seconds": round(time.perf_counter() - start, 3)},
             )
+
+    def _load(self, bundle: Bundle) -> Served:
+        threads = self._settings.threads or (cores() if (bundle.folder / GRAPH).stat().st_size > LARGE else 1)
+        model = self._prove(bundle, threads)
+        plan = calibrate.recall(self._settings.cache, model) or calibrate.quick(model)
+        fitting = self._settings.threads or (cores() if plan.heavy else 1)
+        if fitting != threads:  # its size misled us
+            model = self._prove(bundle, fitting)
+        return Served(model, plan, self._settings, self._metrics, self._pool)
+
+    def _prove(self, bundle: Bundle, threads: int) -> Model:
+        model = Model(bundle, limits=self._settings, providers=self._settings.providers, threads=threads)
+        model.prove()
+        return model
+
+    async def calibrate(self) -> None:
+        """After all is ready: finds each model's best batch, and remembers it for the next start."""
+        for name, served in self.served.items():
+            if served.plan.next:
+                await served.calibrate()
+                calibrate.remember(self._settings.cache, served.model, served.plan)
+            self._log.info("calibrated", {"model": name, "threads": served.model.threads, "plan": str(served.plan)})
 
     def get(self, name: str | None) -> Served:
         """The model of that name, or the default one. Raises UnknownModel, Unavailable."""

@@ -63,6 +63,7 @@ class Server(uvicorn.Server):
         else:
             self._log.info("ready", {"models": list(self._registry.served), "worker": self._worker.index})
             self._worker.tell(self._registry.workers)
+            await self._registry.calibrate()
 
     def _orphaned(self) -> None:
         """The supervisor says nothing, so a readable pipe is one that it no longer holds."""

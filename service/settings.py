@@ -33,7 +33,13 @@ class Settings(BaseSettings, Limits):
         None,
         description="threads inside one run of a graph (intra_op); unless given: 1 if light, else all cores",
     )
-    batch: Count = Field(16, description="rows of one run of a graph at most")
+    batch: Count | None = Field(None, description="rows of one run of a graph at most; unless given: what pays")
+    engine: Literal["auto", "loop", "thread"] = Field(
+        "auto", description="where graphs run: on the event loop (tiny ones), in a thread, or as measured"
+    )
+    cache: Path | None = Field(
+        Path("~/.cache/braid").expanduser(), description="folder for what was measured; may be missing or read-only"
+    )
     queue_items: Count = Field(256, description="requests a model holds, from first byte to answer (429)")
     queue_bytes: Bytes = Field(256 * MIB, description="bytes of the bodies that a model holds (429)")
     timeout: float = Field(

@@ -89,13 +89,14 @@ class Supervisor:
         host, port = self._sockets[0].getsockname()[:2]
         self._log.info("listening", {"url": f"http://{host}:{port}"})
         failure = None
-        while self._living or not self._stopping:
-            self._fill()
+        self._fill()
+        while self._living:
             for index, (process, pipe, _) in list(self._living.items()):
                 if not pipe.closed and pipe.poll():
                     failure = self._heard(pipe) or failure
                 if not process.is_alive():
                     self._bury(index)
+            self._fill()
             news: list[int | Connection] = [process.sentinel for process, _, _ in self._living.values()]
             wait(news + [pipe for _, pipe, _ in self._living.values() if not pipe.closed], HURRY)
         if failure:

@@ -21,5 +21,11 @@ def describe(served: Served, limits: Limits) -> dict[str, Any]:
         "outputs": {name: spec.model_dump() for name, spec in manifest.outputs.items()},
         "limits": {name: value for name, value in limits.model_dump().items() if name in Limits.model_fields},
         "providers": list(model.providers),
-        "batch": served.batcher.size,
+        "calibration": {
+            "engine": "loop" if served.inline else "thread",
+            "threads": model.threads,
+            "batch": served.batcher.size,
+            "encode_seconds": served.plan.encode,
+            "run_seconds": {str(rows): seconds for rows, seconds in served.plan.runs.items()},
+        },
     }
