@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # compared by identity: arrays have no one truth value
 class Entry(Generic[Item, Result]):
     item: Item
     future: "asyncio.Future[Result]"
@@ -111,6 +111,8 @@ class Batcher(Generic[Item, Result]):
         results: Sequence[Result | Exception]
         try:
             results = self._run(items)
+            if len(results) != len(items):
+                raise ValueError(f"{len(items)} items, {len(results)} results")
         except Exception as error:
             results = [failed(error)] if len(items) == 1 else [self._attempt([item])[0][0] for item in items]
         self._observe(len(items))

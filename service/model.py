@@ -119,11 +119,18 @@ class Model:
     def replay(self) -> dict[str, float]:
         """Tensor -> largest difference to the bundle's example, relative to max(1, |x|): the row's, then the outputs'.
 
-        Raises BundleError where a tensor is absent or has another shape.
+        Raises BundleError where a tensor is absent or has another shape, or where the example cannot be run at all.
         """
         parts, row, outputs = self.bundle.example()
-        encoded = self.encode(parts, {})
-        return differences(encoded, row) | differences(self.run([encoded])[0], outputs)
+        try:
+            encoded = self.encode(parts, {})
+        except RequestError as error:
+            raise BundleError(f"{self.bundle.folder}: example: part {error.part!r}: {error.detail}") from error
+        try:
+            answers = self.run([encoded])
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise BundleError(f"{self.bundle.folder}: the graph fails on the example: {first_line(error)}") from error
+        return differences(encoded, row) | differences(answers[0], outputs)
 
     def prove(self) -> None:
         """Replays the example and raises BundleError, naming the tensor, unless training's numbers come out."""
@@ -169,7 +176,7 @@ def session(bundle: Bundle, providers: Sequence[str], threads: int) -> onnxrunti
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised; its own words would hold numbers of an upload
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves the event loop
     names = [f"{name}ExecutionProvider" for name in providers]
     for name, asked in zip(names, providers, strict=True):
