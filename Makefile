@@ -1,0 +1,76 @@
+# `make help` lists the targets. Needed: python3 >= 3.11 with venv, and make. All else goes into .venv, pinned by hash.
+
+PYTHON ?= python3
+ENGINE ?= docker
+IMAGE ?= braid
+BUNDLES ?= models/bundles/digits
+BIN := .venv/bin
+LOCK := docker/lock
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+LOCKED := $(PIP) --no-deps --require-hashes --only-binary :all: -r  # the lists are complete: no-deps keeps what they leave out, out
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check lint types format train lock image
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: .venv/serve  ## serve the digits model on http://127.0.0.1:8000 (BUNDLES=... for others)
+	$(BIN)/braid serve $(BUNDLES)
+
+test: .venv/dev  ## the whole suite that needs no torch
+	$(BIN)/pytest --ignore tests/models
+
+check: lint types test .venv/torch  ## what CI runs: format, lint, types, tests, and the tests of models/ with torch
+	$(BIN)/pytest tests/models
+
+lint: .venv/dev  ## format and lint, changing nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/yamllint --strict .
+
+types: .venv/torch  ## mypy --strict over service, models and tests
+	$(BIN)/mypy
+
+format: .venv/dev  ## format, and mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+train: .venv/torch  ## train, evaluate and export the digits bundle (data: BRAID_DATA, see README)
+	$(BIN)/python -m models train digits
+
+image: ## build the container image: ENGINE=podman, IMAGE=name:tag
+	$(ENGINE) build -t $(IMAGE) .
+
+# Environments. A stamp is newer than what it was made from, so that a second call starts at once.
+.venv/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Braid needs Python 3.11 or later; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/serve: .venv/pip $(LOCK)/build.txt $(LOCK)/cpu.txt pyproject.toml
+	@echo "installing what serving needs into .venv, once"
+	$(LOCKED) $(LOCK)/build.txt -r $(LOCK)/cpu.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: .venv/serve $(LOCK)/dev.txt
+	$(LOCKED) $(LOCK)/dev.txt
+	@touch $@
+
+.venv/torch: .venv/dev
+	$(PIP) $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+	@touch $@
+
+# Locks: one version of each package for every Python and platform; `dev` decides, the others follow it.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+
+lock: .venv/pip  ## resolve all dependencies anew and write docker/lock/*.txt
+	$(PIP) uv
+	$(COMPILE) --upgrade pyproject.toml --extra dev --extra train --excludes $(LOCK)/dev.exclude -o $(LOCK)/dev.txt
+	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml --excludes $(LOCK)/cpu.exclude -o $(LOCK)/cpu.txt
+	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml --excludes $(LOCK)/librosa.exclude -o $(LOCK)/librosa.txt
+	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml $(LOCK)/gpu.in --excludes $(LOCK)/gpu.exclude -o $(LOCK)/gpu.txt
+	$(COMPILE) --upgrade $(LOCK)/build.in -o $(LOCK)/build.txt
