@@ -65,7 +65,10 @@ class Server:
 
     @property
     def ready(self) -> bool:
-        return self.client.get("/health/ready").status_code == 200
+        try:
+            return self.client.get("/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False
 
     def predict(
         self, *, model: str | None = None, headers: Mapping[str, str] | None = None, query: str = "", **parts: bytes
@@ -97,7 +100,7 @@ class Server:
 @contextmanager
 def serve(*bundles: Path, wait: bool = True, folder: Path | None = None, **settings: str) -> Iterator[Server]:
     """Ready, unless `wait` is false; at the end it must go with exit code 0."""
-    server = Server(bundles, {"BRAID_DRAIN": "0"} | settings, folder)
+    server = Server(bundles, {"BRAID_DRAIN": "0", "BRAID_WORKERS": "1"} | settings, folder)
     try:
         if wait:
             eventually(lambda: server.process.poll() is not None or server.ready)
