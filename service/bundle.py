@@ -19,6 +19,7 @@ from service.types import Row, Spec
 
 MANIFEST, GRAPH, CARD, EXAMPLE = "manifest.yaml", "model.onnx", "README.md", "example"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+OUTPUT_TOLERANCE = 1e-4  # another CPU's convolutions are off by 1e-6
 LFS = b"version https://git-lfs"
 Name = Annotated[str, Field(pattern=NAME)]
 
@@ -36,6 +37,15 @@ class Missing(Spec):
         return self
 
 
+class Variant(Spec):
+    """The same graph in other numbers, such as float16 or int8; `python -m models quantize` writes them."""
+
+    file: str
+    tolerance: float = Field(
+        gt=0, description="largest difference of an output of the example, relative to max(1, |x|)"
+    )
+
+
 class Manifest(Spec):
     schema_: Literal[1] = Field(alias="schema")
     name: Name
@@ -44,11 +54,13 @@ class Manifest(Spec):
     missing: Missing = Missing()
     outputs: dict[Name, Output] = Field(min_length=1, description="answer name -> what the tensor means")
     prior: dict[str, list[float]] = Field({}, description="output tensor -> the answer with no part at all")
+    variants: dict[Name, Variant] = Field({}, description="name -> another file of the graph, chosen by --variant")
     sha256: dict[str, str] = Field({}, description="file -> digest; all files but the manifest and the card")
 
     def files(self) -> list[str]:
         """All that the manifest names."""
-        return [GRAPH, *(file for spec in self.inputs.values() for file in spec.files())]
+        graphs = [GRAPH, *(variant.file for variant in self.variants.values())]
+        return graphs + [file for spec in self.inputs.values() for file in spec.files()]
 
 
 class Bundle(Spec):
@@ -57,6 +69,16 @@ class Bundle(Spec):
     folder: Path
     manifest: Manifest
     card: str = ""
+    variant: str | None = None
+
+    @property
+    def graph(self) -> Path:
+        return self.folder / (self.manifest.variants[self.variant].file if self.variant else GRAPH)
+
+    @property
+    def tolerance(self) -> float:
+        """Largest difference of an output of the example, relative to max(1, |x|)."""
+        return self.manifest.variants[self.variant].tolerance if self.variant else OUTPUT_TOLERANCE
 
     def example(self) -> tuple[dict[str, bytes], Row, Row]:
         """Raw parts, the encoded row, the graph's outputs for it. Raises BundleError."""
@@ -67,17 +89,20 @@ class Bundle(Spec):
         return parts, arrays(folder / "row.npz"), arrays(folder / "outputs.npz")
 
 
-def read(folder: Path) -> Bundle:
+def read(folder: Path, variant: str | None = None) -> Bundle:
     """Raises BundleError, which names the file and what to do."""
     if not folder.is_dir():
         raise BundleError(f"{folder}: no such folder; a bundle is a folder with a {MANIFEST}")
     if not (folder / MANIFEST).is_file():
         raise BundleError(f"{folder}: no {MANIFEST} in it; is it a bundle?")
     manifest = parse((folder / MANIFEST).read_bytes(), folder)
+    if variant and variant not in manifest.variants:
+        have = ", ".join(manifest.variants) or "none"
+        raise BundleError(f"{folder}: no variant {variant!r}; it has {have}")
     for file in [*manifest.files(), *manifest.sha256]:
         check(folder, file, manifest.sha256.get(file))
     card = folder / CARD
-    return Bundle(folder=folder, manifest=manifest, card=card.read_text() if card.is_file() else "")
+    return Bundle(folder=folder, manifest=manifest, card=card.read_text() if card.is_file() else "", variant=variant)
 
 
 def parse(text: str | bytes, folder: Path) -> Manifest:

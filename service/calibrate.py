@@ -97,7 +97,7 @@ def best(work: Callable[[], object]) -> float:
 def key(model: Model) -> str:
     """Changes with the bundle, the machine and the versions that decide speed."""
     about = (
-        (model.bundle.folder / MANIFEST).read_bytes(), model.providers, model.threads,
+        (model.bundle.folder / MANIFEST).read_bytes(), model.bundle.variant, model.providers, model.threads,
         platform.machine(), processor(), len(os.sched_getaffinity(0)), onnxruntime.__version__, __version__,
     )  # fmt: skip
     return hashlib.sha256(repr(about).encode()).hexdigest()

@@ -64,6 +64,9 @@ def serve(
         str | None,
         typer.Option(help="Such as CUDA,CPU; all must start.  [BRAID_PROVIDERS, CPU]"),
     ] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Such as fp16 or int8, if the bundles have it.  [BRAID_VARIANT, none]")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads inside one run of a graph.  [BRAID_THREADS, measured]")
     ] = None,
@@ -82,21 +85,25 @@ def serve(
         "port": port,
         "workers": workers,
         "providers": providers,
+        "variant": variant,
         "threads": threads,
         "log": log,
     }
     chosen = settings.read(given)
-    found = find(chosen.bundles)
+    found = find(chosen.bundles, chosen.variant)
     Supervisor(partial(server.serve, found, chosen), chosen, logs.Log(chosen.log)).run()
 
 
 @app.command()
-def verify(bundle: BundleArgument) -> None:
+def verify(
+    bundle: BundleArgument,
+    variant: Annotated[str | None, typer.Option(help="Such as fp16 or int8, if the bundle has it.")] = None,
+) -> None:
     """Replay a bundle's example and print, tensor by tensor, the difference to what training computed.
 
     Exit code 0 if all are within tolerance, 1 if not.
     """
-    model = Model(read(bundle))
+    model = Model(read(bundle, variant))
     differences = model.replay()
     width = max(map(len, differences))
     good = True

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from service.bundle import GRAPH, Bundle
+from service.bundle import Bundle
 from service.collate import Collate, Port
 from service.errors import BundleError, MissingPart, RequestError, SettingsError, UnknownPart
 from service.limits import DEFAULTS, Limits
 from service.types import FLOAT, Parts, Row, Stages
 
 ROW_TOLERANCE = 1e-4  # relative to max(1, |x|); a wrong resize is off by 1e-2, another CPU's FFT by 1e-6
-OUTPUT_TOLERANCE = 1e-4  # likewise; another CPU's convolutions are off by 1e-6
 ELEMENTS = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -143,7 +142,7 @@ class Model:
                 )
 
     def tolerance(self, tensor: str) -> float:
-        return ROW_TOLERANCE if tensor in self._collate.ports else OUTPUT_TOLERANCE
+        return ROW_TOLERANCE if tensor in self._collate.ports else self.bundle.tolerance
 
     def _check(self) -> None:
         """Manifest against graph: every input bound, every output there. Raises BundleError."""
@@ -184,9 +183,9 @@ def session(bundle: Bundle, providers: Sequence[str], threads: int) -> onnxrunti
             have = ", ".join(other.removesuffix("ExecutionProvider") for other in available)
             raise SettingsError(f"provider {asked!r} is not in this installation of onnxruntime, which has {have}")
     try:
-        loaded = onnxruntime.InferenceSession(str(bundle.folder / GRAPH), options, providers=names)
+        loaded = onnxruntime.InferenceSession(str(bundle.graph), options, providers=names)
     except Exception as error:  # onnxruntime's exceptions share no base class
-        raise BundleError(f"{bundle.folder / GRAPH}: onnxruntime cannot load it: {first_line(error)}") from error
+        raise BundleError(f"{bundle.graph}: onnxruntime cannot load it: {first_line(error)}") from error
     if loaded.get_providers()[: len(names)] != names:
         raise SettingsError(
             f"provider {providers[0]!r} did not start; onnxruntime fell back to {loaded.get_providers()}"
@@ -207,7 +206,7 @@ def first_line(error: Exception) -> str:
 
 def element(port: onnxruntime.NodeArg) -> Any:
     if port.type not in ELEMENTS:
-        raise BundleError(f"{GRAPH}: input {port.name!r} is a {port.type}, which no part can become")
+        raise BundleError(f"input {port.name!r} is a {port.type}, which no part can become")
     return ELEMENTS[port.type]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from service import calibrate
 from service.admission import Admission
 from service.batcher import Batcher
-from service.bundle import GRAPH, MANIFEST, Bundle
+from service.bundle import MANIFEST, Bundle
 from service.bundle import read as read_bundle
 from service.calibrate import MOST, Plan
 from service.errors import BundleError, Unavailable, UnknownModel
@@ -111,7 +111,7 @@ class Registry:
             )
 
     def _load(self, bundle: Bundle) -> Served:
-        threads = self._settings.threads or (cores() if (bundle.folder / GRAPH).stat().st_size > LARGE else 1)
+        threads = self._settings.threads or (cores() if bundle.graph.stat().st_size > LARGE else 1)
         model = self._prove(bundle, threads)
         plan = calibrate.recall(self._settings.cache, model) or calibrate.quick(model)
         fitting = self._settings.threads or (cores() if plan.heavy else 1)
@@ -142,12 +142,12 @@ class Registry:
         raise Unavailable("the model is still loading", retry_after=RETRY)
 
 
-def find(paths: Sequence[Path]) -> list[Bundle]:
+def find(paths: Sequence[Path], variant: str | None = None) -> list[Bundle]:
     """Bundles at these paths; a folder without a manifest stands for the bundles in it. Raises BundleError."""
     if not paths:
         raise BundleError("no bundle given; try: braid serve models/bundles/digits")
     found = []
     for path in paths:
         inside = sorted(file.parent for file in path.glob(f"*/{MANIFEST}")) if not (path / MANIFEST).exists() else []
-        found += [read_bundle(folder) for folder in inside or [path]]
+        found += [read_bundle(folder, variant) for folder in inside or [path]]
     return found

@@ -29,6 +29,7 @@ class Settings(BaseSettings, Limits):
     providers: Annotated[tuple[str, ...], NoDecode] = Field(
         ("CPU",), description="execution providers of onnxruntime, separated by commas; all must start"
     )
+    variant: str | None = Field(None, description="the variant of the graphs to run, such as fp16 or int8")
     threads: Count | None = Field(
         None,
         description="threads inside one run of a graph (intra_op); unless given: 1 if light, else all cores",

@@ -87,7 +87,8 @@ def run(load: Load) -> float:
     """The cores that this client used meanwhile."""
     whole = load.plan.warmup + load.plan.seconds
     columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=whole)
         start, used = time.perf_counter(), cpu()
         uvloop.run(

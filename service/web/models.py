@@ -20,6 +20,7 @@ def describe(served: Served, limits: Limits) -> dict[str, Any]:
         },
         "outputs": {name: spec.model_dump() for name, spec in manifest.outputs.items()},
         "limits": {name: value for name, value in limits.model_dump().items() if name in Limits.model_fields},
+        "variant": model.bundle.variant,
         "providers": list(model.providers),
         "calibration": {
             "engine": "loop" if served.inline else "thread",
