@@ -11,6 +11,7 @@ COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#a463f2")
 MARKS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 STEPS = 200  # points of a line
 TICKS = 5  # about as many lines across
+LEAST = 0.001  # milliseconds that the whole height may stand for
 Axis = Callable[[float], float]
 
 
@@ -18,7 +19,7 @@ def svg(title: str, lines: Mapping[str, Sequence[float]]) -> str:
     """`lines`: name -> latencies in seconds; at least one line, and in each at least one latency."""
     ordered = {name: sorted(1000 * value for value in values) for name, values in lines.items()}
     right = max(1.0, math.log10(max(map(len, ordered.values()))))
-    highest = max(values[-1] for values in ordered.values())
+    highest = max(LEAST, *(values[-1] for values in ordered.values()))
     tick = nice(highest / TICKS)
     top = tick * math.ceil(highest / tick)
 
@@ -69,5 +70,5 @@ def words(x: float, y: float, text: str, style: str) -> str:
 
 def nice(step: float) -> float:
     """The next of 1, 2, 5, 10, ... times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(max(step, 1e-6)))
+    power = 10.0 ** math.floor(math.log10(step))
     return next((power * digit for digit in (1, 2, 5) if power * digit >= step), power * 10)
