@@ -30,7 +30,7 @@ async def read(scope: Scope, receive: Receive, inputs: Mapping[str, Part], limit
 
     Raises Malformed, UnknownPart, DuplicatePart, SlowBody, TooLarge, UnsupportedType, InvalidInput; Disconnected.
     """
-    if header(scope, b"content-encoding") not in (b"", b"identity"):
+    if header(scope, b"content-encoding").lower() not in (b"", b"identity"):
         raise UnsupportedType("compressed bodies are not taken")
     kind, options = media_type(header(scope, b"content-type"))
     if kind == "multipart/form-data":
