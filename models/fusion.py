@@ -1,6 +1,6 @@
 """Several hidden vectors, some of them absent, to one; and how much each part had to say in it.
 
-Each kind is a module (hidden (B, M, width), present (B, M)) -> (h (B, width), weights (B, M)). Absent parts have weight 0.
+Each kind is a module: hidden (B, M, width), present (B, M) -> h (B, width), weights (B, M). Absent parts have weight 0.
 """
 
 import torch

@@ -19,7 +19,7 @@ class Classifier(nn.Module):
 
 
 class Calibrated(nn.Module):
-    """p = softmax(logits / T) with one temperature for each subset of parts (Guo et al., ICML 2017, arXiv:1706.04599)."""
+    """p = softmax(logits / T), one temperature T for each subset of parts (Guo et al., ICML 2017, arXiv:1706.04599)."""
 
     def __init__(self, parts: int) -> None:
         super().__init__()

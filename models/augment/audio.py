@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import soxr
 from numpy.random import Generator
-from scipy.signal import fftconvolve
 
 from service.types import FLOAT, Array
 
@@ -48,7 +47,7 @@ def colour(samples: Array, rng: Generator) -> Array:
     spectrum = np.fft.rfft(samples)
     knots = rng.uniform(-10, 10, 6) * rng.random()
     gain = np.interp(np.linspace(0, 5, len(spectrum)), np.arange(6), knots)
-    return np.fft.irfft(spectrum * 10 ** (gain / 20), len(samples)).astype(FLOAT)
+    return np.asarray(np.fft.irfft(spectrum * 10 ** (gain / 20), len(samples)), FLOAT)
 
 
 def room(samples: Array, rng: Generator) -> Array:
@@ -58,7 +57,9 @@ def room(samples: Array, rng: Generator) -> Array:
     echo = rng.normal(0, 1, len(time)) * 10 ** (-3 * time / fade)
     echo *= rng.uniform(0.1, 0.7) / np.sqrt(np.square(echo).sum())
     echo[0] = 1
-    return fftconvolve(samples, echo).astype(FLOAT)[: len(samples) + RATE // 5]
+    size = len(samples) + RATE // 5
+    heard = np.fft.irfft(np.fft.rfft(samples, size + len(echo)) * np.fft.rfft(echo, size + len(echo)))
+    return np.asarray(heard[:size], FLOAT)
 
 
 def silence(samples: Array, before: float, after: float) -> Array:
@@ -75,7 +76,7 @@ def noisy(samples: Array, noises: Sequence[Array], decibel: float, rng: Generato
         piece = np.resize(whole[start:], len(samples))
         noise = piece if power(piece) > 0 else noise
     gain = np.sqrt(power(samples) / power(noise) / 10 ** (decibel / 10))
-    return (samples + gain * noise).astype(FLOAT)
+    return np.asarray(samples + gain * noise, FLOAT)
 
 
 def power(samples: Array) -> float:

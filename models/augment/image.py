@@ -1,4 +1,4 @@
-"""A 28 x 28 digit (white ink on black) to PNG bytes of what people really send: scanned, photographed, drawn with a mouse."""
+"""A 28 x 28 digit, white ink on black, to PNG bytes of what people really send: scans, photos, mouse drawings."""
 
 import io
 
@@ -56,7 +56,7 @@ class Components:
         """(28, 28) uint8 of `count` components."""
         axes = self.axes[:, :count]
         flat = self.mean + axes @ (axes.T @ (pixels.reshape(-1) - self.mean))
-        return flat.clip(0, 255).round().astype(np.uint8).reshape(28, 28)
+        return np.asarray(flat.clip(0, 255).round().reshape(28, 28), np.uint8)
 
 
 def thin(ink: Array) -> Array:
@@ -79,14 +79,16 @@ RING = [(1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1)]
 
 
 def mouse(skeleton: Array, rng: Generator) -> PIL.Image.Image:
-    """The digit as drawn by hand on a canvas of a browser: one pen of any width, anywhere, in any size, either polarity."""
+    """The digit as drawn on a canvas of a browser: one pen of any width, anywhere, in any size, either polarity."""
     side = int(rng.integers(120, 500))
     canvas = PIL.Image.new("L", (side, int(side * rng.uniform(0.7, 1.3))))
     size = rng.uniform(0.25, 0.9) * min(canvas.size)
     width = max(1.0, size * rng.uniform(0.01, 0.16))
     ys, xs = np.nonzero(skeleton)
-    scale = size / max(np.ptp(ys), np.ptp(xs), 1)
-    left, top = (rng.uniform(0, max(1.0, edge - scale * np.ptp(at))) for edge, at in zip(canvas.size, (xs, ys), strict=True))
+    scale = size / max(int(np.ptp(ys)), int(np.ptp(xs)), 1)
+    left, top = (
+        rng.uniform(0, max(1.0, edge - scale * np.ptp(at))) for edge, at in zip(canvas.size, (xs, ys), strict=True)
+    )
     x, y = (xs - xs.min()) * scale + left, (ys - ys.min()) * scale + top
     x, y = (axis + rng.normal(0, 0.2 * scale, len(axis)) for axis in (x, y))
     lines(PIL.ImageDraw.Draw(canvas), list(zip(x, y, strict=True)), near(xs, ys), width)

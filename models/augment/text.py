@@ -16,7 +16,7 @@ PUNCTUATION = [".", "!", "?", "...", " :)", ","]
 
 class Language(Spec):
     words: list[str] = Field(min_length=10, max_length=10)
-    also: dict[int, list[str]] = {}
+    also: dict[int, list[str]] = Field({}, description="digit -> other words for it")
     numerals: str = "0123456789"
     templates: list[str]
 
@@ -24,7 +24,7 @@ class Language(Spec):
         return [self.words[digit], *self.also.get(digit, [])]
 
     def templates_of(self, group: str) -> list[str]:
-        """Every fifth template is `held`: kept from the runs that estimate how unseen ones do; the others are `known`."""
+        """Every fifth template is `held` from the runs that estimate how unseen ones do; the others are `known`."""
         return [template for i, template in enumerate(self.templates) if (i % 5 == 4) == (group == "held")]
 
     def context(self) -> list[str]:
@@ -40,7 +40,11 @@ def everything(languages: Languages) -> list[str]:
     return [
         text
         for language in languages.values()
-        for text in [*language.templates, language.numerals, *(form for digit in range(10) for form in language.forms(digit))]
+        for text in [
+            *language.templates,
+            language.numerals,
+            *(form for digit in range(10) for form in language.forms(digit)),
+        ]
     ]
 
 

@@ -1,4 +1,4 @@
-"""The folder of the digits task to arrays: handwritten digits, spoken digits, noises. Its texts come from words.yaml."""
+"""The folder of the digits task to arrays: handwritten digits, spoken digits, noises. Texts are in words.yaml."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ class Recording(NamedTuple):
     samples: Array  # (n,) float32, 8 kHz
     digit: int
     speaker: str
-    index: int
+    take: int  # of the same speaker and digit
 
 
 class Noise(NamedTuple):

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class Image(nn.Module):
-    """LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998; with batch norm, ReLU and strides."""
+    """LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998; with batch norm and ReLU."""
 
     def __init__(self, channels: list[int], width: int) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from models.encoders.masks import Conv1d, pool
 
 
 class Text(nn.Module):
-    """Kim, Convolutional Neural Networks for Sentence Classification, EMNLP 2014; two layers, so words of 9 letters fit."""
+    """Kim, Convolutional Neural Networks for Sentence Classification, EMNLP 2014; two layers see 9 characters."""
 
     def __init__(self, vocabulary: int, embedding: int, channels: int, width: int) -> None:
         super().__init__()

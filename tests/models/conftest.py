@@ -90,3 +90,11 @@ def noise(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for fold in (1, 4):
             archive.writestr(f"001 - Rain/{fold}-1-A.flac", flac(rng.normal(0, 0.1, 16000).astype(np.float32)))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Threads that wait for each other are slower than one where other work runs, too."""
+    import torch
+
+    torch.set_num_threads(1)

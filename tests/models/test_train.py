@@ -1,5 +1,6 @@
-"""The command line on a tiny task: data to bundle, which the service loads and proves; a run learns, and can be resumed."""
+"""The commands make of a tiny task a bundle that the service proves; a run learns, and can be resumed."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from rich.progress import Progress
 from typer.testing import CliRunner
 
-from models import prepare, recipe, runs, train
+from models import evaluate, prepare, recipe, runs, train
 from models.__main__ import app
 from models.datasets import digits
 from models.network import Network
@@ -49,10 +50,8 @@ def run(tiny: Recipe, pools: dict[str, Pool], work: Path, steps: int, stop: int)
         if step == stop:
             raise KeyboardInterrupt
 
-    try:
+    with suppress(KeyboardInterrupt):
         train.train(net, sampler, tiny.training, steps, work / "run.pt", tell)
-    except KeyboardInterrupt:
-        pass
     return net, losses
 
 
@@ -93,7 +92,11 @@ def test_runs_without_a_speaker_see_neither_it_nor_held_templates(tiny: Recipe, 
     assert set(final.pools(pools)["audio"].groups) == {"ann", "bob"}
 
 
-def test_the_commands_make_a_bundle_that_the_service_proves(recipe_file: Path, data: Path, tmp_path: Path) -> None:
+def test_the_commands_make_a_bundle_that_the_service_proves(
+    recipe_file: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "TRIPLES", 200)
+    monkeypatch.setattr(prepare, "SENTENCES", 100)
     work, to = ["--work", str(tmp_path / "work")], tmp_path / "bundle"
     invoke("train", str(recipe_file), *work, "--data", str(data), "--threads", "1")
     invoke("train", str(recipe_file), *work, "--data", str(data), "--resume")  # nothing is left to do

@@ -1,0 +1,126 @@
+"""python -m models: data, train, evaluate, export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from models import card, example, recipe, runs
+from models import export as exporter
+from models.datasets import digits, origins
+from models.recipe import Recipe
+from models.runs import Evaluation
+from service.bundle import CARD
+from service.errors import BundleError
+
+app = typer.Typer(
+    help="Make models that `braid serve` can serve: get the data, train, evaluate, export a bundle.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+Name = Annotated[str, typer.Argument(help="a recipe of models/recipes/, or the path of a .yaml file")]
+Data = Annotated[Path, typer.Option(envvar="BRAID_DATA", help="the folder that holds digits/")]
+Work = Annotated[Path, typer.Option(help="samples, runs and results are kept here")]
+Threads = Annotated[int, typer.Option(min=1, help="threads of one training step")]
+WORK = Path(".cache/models")
+
+
+@app.command()
+def data(
+    name: Annotated[str, typer.Argument(help="the data of this task")] = "digits",
+    to: Annotated[Path, typer.Option(help="the folder to put them into")] = Path("data/digits"),
+    origin: Annotated[str, typer.Option(help="where the archives are; a file:// URL works, too")] = origins.GITHUB,
+) -> None:
+    """Get the data of a task from their public origins; prints whom to credit."""
+    require(name == "digits", f"no data {name!r}; there is: digits")
+    with bars() as progress:
+        origins.fetch(origin, to, progress)
+    console.print(origins.CREDITS)
+
+
+@app.command()
+def train(
+    name: Name,
+    data: Data = Path("data"),
+    work: Work = WORK,
+    resume: Annotated[bool, typer.Option(help="go on where an interrupted training stopped")] = False,
+    threads: Threads = 2,
+) -> None:
+    """Train a recipe's networks: one without each group of speakers, then the one to be served."""
+    chosen = recipe.read(name)
+    torch.set_num_threads(threads)
+    if not resume:
+        runs.forget(work / chosen.name)
+    with bars() as progress:
+        runs.execute(chosen, digits.read(data / chosen.name), work / chosen.name, progress)
+    console.print(f"trained; next: python -m models evaluate {name}")
+
+
+@app.command("evaluate")
+def evaluate_(name: Name, data: Data = Path("data"), work: Work = WORK) -> None:
+    """Ask the trained networks what they have never seen; prints the model card's table and keeps it for `export`."""
+    chosen = recipe.read(name)
+    folder = work / chosen.name
+    with bars() as progress:
+        found = runs.measure(chosen, digits.read(data / chosen.name), folder, progress)
+    (folder / "evaluation.json").write_text(found.model_dump_json(indent=1))
+    show(chosen, found)
+
+
+@app.command()
+def export(
+    name: Name,
+    to: Annotated[Path, typer.Option(help="the bundle's folder")] = Path("models/bundles/digits"),
+    work: Work = WORK,
+) -> None:
+    """Write the bundle: graph, example, manifest, model card; checked against torch before it is kept."""
+    chosen = recipe.read(name)
+    folder = work / chosen.name
+    require((folder / "evaluation.json").is_file(), f"no evaluation yet: python -m models evaluate {name}")
+    found = Evaluation.model_validate_json((folder / "evaluation.json").read_text())
+    net = runs.network(chosen, folder, runs.runs(chosen)[-1])
+    net.calibrated.temperature.copy_(torch.tensor(found.temperature))
+    exporter.export(chosen, net, example.parts(), folder, to)
+    (to / CARD).write_text(card.write(chosen, found), encoding="utf-8")
+    console.print(f"wrote {to}; next: braid verify {to}")
+
+
+def show(chosen: Recipe, found: Evaluation) -> None:
+    head, _, *lines = [line.strip("| ").split(" | ") for line in card.table(chosen, found).splitlines()]
+    table = Table(*head, title="accuracy / expected calibration error, %; all unseen")
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)
+    console.print(f"recordings alone, by speaker: {card.listed(found.speakers)}")
+    console.print(f"network to be served, pictures alone: {card.listed(found.served)}")
+
+
+def bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    )
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise FileNotFoundError(message)
+
+
+def main() -> None:
+    """What the user can put right is one line and exit code 2."""
+    try:
+        app()
+    except (OSError, ValueError, BundleError) as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()
