@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import onnxruntime
 from pydantic import Field, ValidationError
 
 from service import __version__
 from service.bundle import MANIFEST
+from service.engine import VERSION
 from service.model import Model
 from service.types import Row, Spec
 
@@ -97,8 +97,9 @@ def best(work: Callable[[], object]) -> float:
 def key(model: Model) -> str:
     """Changes with the bundle, the machine and the versions that decide speed."""
     about = (
-        (model.bundle.folder / MANIFEST).read_bytes(), model.bundle.variant, model.providers, model.threads,
-        platform.machine(), processor(), len(os.sched_getaffinity(0)), onnxruntime.__version__, __version__,
+        (model.bundle.folder / MANIFEST).read_bytes(), model.bundle.variant,
+        model.engine.providers, model.engine.threads,
+        platform.machine(), processor(), len(os.sched_getaffinity(0)), VERSION, __version__,
     )  # fmt: skip
     return hashlib.sha256(repr(about).encode()).hexdigest()
 

@@ -1,30 +1,19 @@
-"""A loaded bundle: parts -> row, rows -> rows, row -> answer. The only user of onnxruntime."""
+"""A loaded bundle: parts -> row, rows -> rows, row -> answer."""
 
-import ctypes
 import time
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from service.bundle import Bundle
-from service.collate import Collate, Port
-from service.errors import BundleError, MissingPart, RequestError, SettingsError, UnknownPart
+from service.collate import Collate
+from service.engine import Engine, first_line
+from service.errors import BundleError, MissingPart, RequestError, UnknownPart
 from service.limits import DEFAULTS, Limits
 from service.types import FLOAT, Parts, Row, Stages
 
 ROW_TOLERANCE = 1e-4  # relative to max(1, |x|); a wrong resize is off by 1e-2, another CPU's FFT by 1e-6
-ELEMENTS = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-    "tensor(uint8)": np.uint8,
-    "tensor(bool)": np.bool_,
-}
 
 
 class Model:
@@ -35,14 +24,10 @@ class Model:
     ) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
-        self.providers = tuple(providers)
-        self.threads = threads
+        self.engine = Engine(bundle.graph, providers, threads)
         self._encoders = {name: spec.load(bundle.folder, limits) for name, spec in self.manifest.inputs.items()}
-        self._session = session(bundle, providers, threads)
-        ports = {port.name: Port(element(port), axes(port)) for port in self._session.get_inputs()}
-        self._results = [port.name for port in self._session.get_outputs()]
         masked = {tensor for spec in self.manifest.inputs.values() for tensor in spec.masks()}
-        self._collate = Collate(ports, masked)
+        self._collate = Collate(self.engine.inputs, masked)
         self._present = self.manifest.missing.tensor
         self._check()
 
@@ -86,18 +71,16 @@ class Model:
         """One answer a row, in their order; rows share a run of the graph where their shapes allow it."""
         answers: list[Row] = [{} for _ in rows]
         for group in self._collate.groups(rows):
-            outputs = self._session.run(self._results, self._collate.feed([rows[i] for i in group]))
-            for name, batch in zip(self._results, outputs, strict=True):
+            outputs = self.engine(self._collate.feed([rows[i] for i in group]))
+            for name, batch in zip(self.engine.outputs, outputs, strict=True):
                 for i, values in zip(group, batch, strict=True):
                     answers[i][name] = values
         return answers
 
     def shrink(self) -> None:
-        """Gives back what larger batches than usual have taken; onnxruntime's arena would keep it."""
+        """Gives back the memory that batches larger than usual have taken."""
         _, row, _ = self.bundle.example()
-        options = onnxruntime.RunOptions()
-        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        self._session.run(self._results, self._collate.feed([row]), options)
+        self.engine.shrink(self._collate.feed([row]))
 
     def decode(self, row: Row, used: Collection[str], *, top_k: int | None = None, raw: bool = False) -> dict[str, Any]:
         """`outputs` and `parts` of the answer; with `raw` the graph's outputs as well."""
@@ -142,15 +125,15 @@ class Model:
                 )
 
     def tolerance(self, tensor: str) -> float:
-        return ROW_TOLERANCE if tensor in self._collate.ports else self.bundle.tolerance
+        return ROW_TOLERANCE if tensor in self.engine.inputs else self.bundle.tolerance
 
     def _check(self) -> None:
         """Manifest against graph: every input bound, every output there. Raises BundleError."""
         bound = {self._present} if self._present else set()
         for spec in self.manifest.inputs.values():
             bound |= {name for name in spec.tensors.model_dump().values() if name}
-        self._same(bound, set(self._collate.ports), "inputs")
-        shapes = {port.name: axes(port) for port in self._session.get_outputs()}
+        self._same(bound, set(self.engine.inputs), "inputs")
+        shapes = self.engine.outputs
         for name, output in self.manifest.outputs.items():
             for tensor in output.tensors():
                 if tensor not in shapes:
@@ -168,50 +151,6 @@ class Model:
         if unknown := bound - graph:
             names = f"the manifest names {listed(unknown)}"
             raise BundleError(f"{self.bundle.folder}: {names}, but the graph's {what} are {listed(graph)}")
-
-
-def session(bundle: Bundle, providers: Sequence[str], threads: int) -> onnxruntime.InferenceSession:
-    """Strict: a provider that was asked for and is not active raises SettingsError instead of serving on the CPU."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what fails is raised; its own words would hold numbers of an upload
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves the event loop
-    names = [f"{name}ExecutionProvider" for name in providers]
-    for name, asked in zip(names, providers, strict=True):
-        if name not in (available := onnxruntime.get_available_providers()):
-            have = ", ".join(other.removesuffix("ExecutionProvider") for other in available)
-            raise SettingsError(f"provider {asked!r} is not in this installation of onnxruntime, which has {have}")
-    try:
-        loaded = onnxruntime.InferenceSession(str(bundle.graph), options, providers=names)
-    except Exception as error:  # onnxruntime's exceptions share no base class
-        raise BundleError(f"{bundle.graph}: onnxruntime cannot load it: {first_line(error)}") from error
-    if loaded.get_providers()[: len(names)] != names:
-        raise SettingsError(
-            f"provider {providers[0]!r} did not start; onnxruntime fell back to {loaded.get_providers()}"
-        )
-    trim_memory()
-    return loaded
-
-
-def trim_memory() -> None:
-    """Gives back what loading has freed: glibc would keep once more the size of the graph."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def element(port: onnxruntime.NodeArg) -> Any:
-    if port.type not in ELEMENTS:
-        raise BundleError(f"input {port.name!r} is a {port.type}, which no part can become")
-    return ELEMENTS[port.type]
-
-
-def axes(port: onnxruntime.NodeArg) -> tuple[int | None, ...]:
-    return tuple(size if isinstance(size, int) else None for size in port.shape)
 
 
 def differences(row: Row, expected: Row) -> dict[str, float]:

@@ -130,7 +130,9 @@ class Registry:
             if served.plan.next:
                 await served.calibrate()
                 calibrate.remember(self._settings.cache, served.model, served.plan)
-            self._log.info("calibrated", {"model": name, "threads": served.model.threads, "plan": str(served.plan)})
+            self._log.info(
+                "calibrated", {"model": name, "threads": served.model.engine.threads, "plan": str(served.plan)}
+            )
 
     def get(self, name: str | None) -> Served:
         """The model of that name, or the default one. Raises UnknownModel, Unavailable."""

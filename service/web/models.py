@@ -21,10 +21,10 @@ def describe(served: Served, limits: Limits) -> dict[str, Any]:
         "outputs": {name: spec.model_dump() for name, spec in manifest.outputs.items()},
         "limits": {name: value for name, value in limits.model_dump().items() if name in Limits.model_fields},
         "variant": model.bundle.variant,
-        "providers": list(model.providers),
+        "providers": list(model.engine.providers),
         "calibration": {
             "engine": "loop" if served.inline else "thread",
-            "threads": model.threads,
+            "threads": model.engine.threads,
             "batch": served.batcher.size,
             "encode_seconds": served.plan.encode,
             "run_seconds": {str(rows): seconds for rows, seconds in served.plan.runs.items()},

@@ -1,0 +1,141 @@
+"""A graph in onnxruntime: feed -> arrays. The only user of onnxruntime."""
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from service.collate import Port
+from service.errors import BundleError, SettingsError
+from service.types import Array
+
+VERSION: str = onnxruntime.__version__
+CPU = "CPUExecutionProvider"
+BUFFERS = 64  # inputs kept on a device
+ELEMENTS = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
+}
+
+
+class Engine:
+    """Strict about `providers`: one that was asked for and is not active is an error, never the CPU in silence.
+
+    On a CPU it may be called from any threads, elsewhere from one at a time.
+    """
+
+    def __init__(self, graph: Path, providers: Sequence[str], threads: int) -> None:
+        """Raises BundleError, SettingsError."""
+        self.providers, self.threads = tuple(providers), threads
+        self._session = load(graph, providers, threads)
+        self.inputs = {port.name: Port(element(port), axes(port)) for port in self._session.get_inputs()}
+        self.outputs = {port.name: axes(port) for port in self._session.get_outputs()}
+        self._names = list(self.outputs)
+        self._buffers = None if provider(providers[0]) == CPU else Buffers("cuda")
+
+    def __call__(self, feed: Mapping[str, Array]) -> Sequence[Array]:
+        """The outputs in their order, batch axis first."""
+        if self._buffers is None:
+            return self._session.run(self._names, feed)  # type: ignore[no-any-return]  # onnxruntime has no types
+        return self._buffers.run(self._session, feed)
+
+    def shrink(self, feed: Mapping[str, Array]) -> None:
+        """Runs once more and gives back what larger batches have taken; onnxruntime's arena would keep it."""
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self._session.run(self._names, feed, options)
+
+
+class Buffers:
+    """Inputs on the device, allocated once for each shape (onnxruntime's I/O binding).
+
+    The last few are kept, so that memory does not follow the variety of lengths.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._kept: dict[tuple[str, tuple[int, ...]], Any] = {}
+
+    def run(self, session: onnxruntime.InferenceSession, feed: Mapping[str, Array]) -> Sequence[Array]:
+        binding = session.io_binding()
+        for name, array in feed.items():
+            binding.bind_ortvalue_input(name, self._filled(name, array))
+        for port in session.get_outputs():
+            binding.bind_output(port.name, self._device)
+        session.run_with_iobinding(binding)
+        return binding.copy_outputs_to_cpu()  # type: ignore[no-any-return]  # onnxruntime has no types
+
+    def _filled(self, name: str, array: Array) -> Any:
+        key = name, array.shape
+        buffer = self._kept.pop(key, None)
+        if buffer is None:
+            buffer = onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device, 0)
+        else:
+            buffer.update_inplace(np.ascontiguousarray(array))
+        self._kept[key] = buffer
+        if len(self._kept) > BUFFERS:
+            del self._kept[next(iter(self._kept))]  # the one that was not used for longest
+        return buffer
+
+
+def load(graph: Path, providers: Sequence[str], threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves the event loop
+    names = [provider(name) for name in providers]
+    if names != [CPU]:
+        onnxruntime.preload_dlls()  # CUDA and cuDNN from their Python packages, where they are installed
+    try:
+        session = onnxruntime.InferenceSession(str(graph), options, providers=names)
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise BundleError(f"{graph}: onnxruntime cannot load it: {first_line(error)}") from error
+    if session.get_providers()[: len(names)] != names:
+        started = ", ".join(map(short, session.get_providers()))
+        raise SettingsError(f"of the providers {', '.join(providers)} only {started} started; is the driver there?")
+    trim_memory()
+    return session
+
+
+def provider(name: str) -> str:
+    """onnxruntime's own name of CPU, CUDA, TensorRT, ... Raises SettingsError."""
+    available = onnxruntime.get_available_providers()
+    for known in available:
+        if short(known).lower() == name.lower():
+            return str(known)
+    have = ", ".join(map(short, available))
+    raise SettingsError(f"provider {name!r} is not in this installation of onnxruntime, which has {have}")
+
+
+def short(name: str) -> str:
+    return name.removesuffix("ExecutionProvider")
+
+
+def trim_memory() -> None:
+    """Gives back what loading has freed: glibc would keep once more the size of the graph."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def element(port: onnxruntime.NodeArg) -> Any:
+    if port.type not in ELEMENTS:
+        raise BundleError(f"input {port.name!r} of the graph is a {port.type}, which no part can become")
+    return ELEMENTS[port.type]
+
+
+def axes(port: onnxruntime.NodeArg) -> tuple[int | None, ...]:
+    return tuple(size if isinstance(size, int) else None for size in port.shape)
