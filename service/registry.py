@@ -75,12 +75,7 @@ def cores() -> int:
 
 class Registry:
     def __init__(self, bundles: Sequence[Bundle], settings: Settings, metrics: Metrics, log: Log) -> None:
-        """Raises BundleError if two bundles have one name."""
         self.bundles = {bundle.manifest.name: bundle for bundle in bundles}
-        if len(self.bundles) < len(bundles):
-            raise BundleError(
-                "two bundles have the same name: " + ", ".join(bundle.manifest.name for bundle in bundles)
-            )
         self.served: dict[str, Served] = {}
         self.draining = False
         self._settings, self._metrics, self._log = settings, metrics, log
@@ -152,4 +147,7 @@ def find(paths: Sequence[Path], variant: str | None = None) -> list[Bundle]:
     for path in paths:
         inside = sorted(file.parent for file in path.glob(f"*/{MANIFEST}")) if not (path / MANIFEST).exists() else []
         found += [read_bundle(folder, variant) for folder in inside or [path]]
+    names = [bundle.manifest.name for bundle in found]
+    if len(set(names)) < len(names):
+        raise BundleError("two bundles have the same name: " + ", ".join(names))
     return found
