@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import os
+import secrets
 import signal
 import socket
 import time
@@ -29,7 +30,7 @@ class Worker:
 
     index: int
     bound: socket.socket
-    family: int  # process id of the supervisor
+    family: str  # random: containers that share a network share the names below, and process ids
     count: "Synchronized[int]"
     supervisor: Connection
 
@@ -80,6 +81,7 @@ class Supervisor:
         self._count = FORK.Value("i", settings.workers or 1)
         self._measured = settings.workers is None
         self._living: dict[int, tuple[ForkProcess, Connection, float]] = {}  # index -> process, its pipe, start
+        self._family = secrets.token_hex(8)
         self._stopping = False
 
     def run(self) -> None:
@@ -111,7 +113,7 @@ class Supervisor:
         while len(self._sockets) <= index:
             self._sockets.append(bind(self._sockets[0].getsockname()[:2], shared=True))
         ours, theirs = FORK.Pipe()
-        worker = Worker(index, self._sockets[index], os.getpid(), self._count, theirs)
+        worker = Worker(index, self._sockets[index], self._family, self._count, theirs)
         process = FORK.Process(target=self._child, args=(worker, ours))
         process.start()
         theirs.close()
