@@ -44,6 +44,7 @@ COPY --from=build /app /app
 ENV PATH=/app/bin:/opt/braid/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
     BRAID_HOST=0.0.0.0 \
     BRAID_PORT=8000 \
     BRAID_BUNDLES=/bundles

@@ -39,6 +39,9 @@ format: .venv/dev  ## format, and mend what the linter can
 
 train: .venv/torch  ## train, evaluate and export the digits bundle (data: BRAID_DATA, see README)
 	$(BIN)/python -m models train digits
+	$(BIN)/python -m models evaluate digits
+	$(BIN)/python -m models export digits
+	$(BIN)/braid verify models/bundles/digits
 
 image: ## build the container image: ENGINE=podman, IMAGE=name:tag
 	$(ENGINE) build -t $(IMAGE) .
