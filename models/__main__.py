@@ -53,7 +53,7 @@ def train(
     resume: Annotated[bool, typer.Option(help="go on where an interrupted training stopped")] = False,
     threads: Threads = 2,
 ) -> None:
-    """Train a recipe's networks: one without each group of speakers, then the one to be served."""
+    """Train a recipe's networks: the one to be served, then one without each group of speakers."""
     chosen = recipe.read(name)
     torch.set_num_threads(threads)
     if not resume:
@@ -85,7 +85,7 @@ def export(
     folder = work / chosen.name
     require((folder / "evaluation.json").is_file(), f"no evaluation yet: python -m models evaluate {name}")
     found = Evaluation.model_validate_json((folder / "evaluation.json").read_text())
-    net = runs.network(chosen, folder, runs.runs(chosen)[-1])
+    net = runs.network(chosen, folder, runs.runs(chosen)[0])
     net.calibrated.temperature.copy_(torch.tensor(found.temperature))
     exporter.export(chosen, net, example.parts(), folder, to)
     (to / CARD).write_text(card.write(chosen, found), encoding="utf-8")

@@ -32,12 +32,26 @@ class Network(nn.Module):
         self.head = head
         self.alone = nn.ModuleList(Classifier(width, classes, head.dropout.p) for _ in encoders)
         self.calibrated = Calibrated(len(encoders))
+        self.frozen: list[str] = []  # parts whose encoders are not trained
 
     def forward(self, batch: Batch, present: Tensor) -> Answer:
         hidden = self.encode(batch, present)
         h, weights = self.fusion(hidden, present)
         alone = [head(hidden[:, i]) for i, head in enumerate(self.alone)]
         return Answer(self.head(h), weights, torch.stack(alone, 1))
+
+    def borrow(self, other: "Network", parts: list[str]) -> None:
+        """Takes over these encoders as they are; training leaves them alone."""
+        for part in parts:
+            self.encoders[part].load_state_dict(other.encoders[part].state_dict())
+            self.encoders[part].requires_grad_(False)
+        self.frozen = parts
+
+    def train(self, mode: bool = True) -> "Network":
+        super().train(mode)
+        for part in self.frozen:
+            self.encoders[part].eval()
+        return self
 
     def encode(self, batch: Batch, present: Tensor) -> Tensor:
         """(B, M, width), zeros for what is absent, whatever its slot holds."""

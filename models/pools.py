@@ -42,6 +42,10 @@ class Pool(NamedTuple):
     def only(self, groups: Sequence[str]) -> "Pool":
         return self.keep(np.isin(self.groups, groups))
 
+    def joined(self, other: "Pool") -> "Pool":
+        labels, groups = (np.concatenate(pair) for pair in zip(self[1:], other[1:], strict=True))
+        return Pool([*self.rows, *other.rows], labels, groups)
+
     def keep(self, chosen: Array) -> "Pool":
         return Pool(
             [row for row, kept in zip(self.rows, chosen, strict=True) if kept], self.labels[chosen], self.groups[chosen]

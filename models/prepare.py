@@ -12,9 +12,11 @@ from models.augment import image, text
 from models.datasets import digits
 from models.pools import Maker, Pool
 from models.recipe import Recipe
-from models.samples import Drawings, Sentences, Takes, kept_noises, training_noises
+from models.samples import Drawings, Sentences, Spoken, Takes, kept_noises, training_noises
 from service.inputs import Audio
 
+HERE = Path(__file__).parent
+SOURCES = ("samples.py", "augment/*.py", "datasets/*.yaml")
 SENTENCES = 4000  # of each condition
 CONDITIONS = {  # name -> the condition of each part
     "clean": {"text": "held", "image": "clean", "audio": "clean"},
@@ -45,7 +47,11 @@ def training_pools(recipe: Recipe, data: digits.Digits, work: Path, progress: Pr
         "image": Drawings(data.train, image.Components(data.train.images), size.pictures, seed),
         "audio": Takes(data.recordings, training_noises(data.noises), size.takes, seed),
     }
-    return {part: cached(recipe, part, "training", maker, work, progress) for part, maker in makers.items()}
+    pools = {part: cached(recipe, part, "training", maker, work, progress) for part, maker in makers.items()}
+    if size.voices:
+        spoken = Spoken(training_noises(data.noises), size.voices, size.voice_takes, seed)
+        pools["audio"] = pools["audio"].joined(cached(recipe, "audio", "voices", spoken, work, progress))
+    return pools
 
 
 def evaluation_pools(recipe: Recipe, data: digits.Digits, work: Path, progress: Progress) -> dict[str, dict[str, Pool]]:
@@ -66,8 +72,9 @@ def evaluation_pools(recipe: Recipe, data: digits.Digits, work: Path, progress: 
 
 
 def cached(recipe: Recipe, part: str, title: str, maker: Maker, work: Path, progress: Progress) -> Pool:
-    """Made anew when the numbers it depends on have changed."""
+    """Made anew when the numbers or the code that it depends on have changed."""
     spec = recipe.inputs[part]
-    said = [spec.model_dump_json(), recipe.mel.model_dump_json(), recipe.samples.model_dump_json(), str(recipe.seed)]
+    said = [spec.model_dump_json(), recipe.mel.model_dump_json(), str(len(maker)), str(recipe.seed)]
+    said += [file.read_text(encoding="utf-8") for glob in SOURCES for file in sorted(HERE.glob(glob))]
     digest = hashlib.sha256("".join(said).encode()).hexdigest()[:8]
     return pools.cached(work / "pools" / f"{part}-{title}-{digest}.npz", maker, spec, work, progress)

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from service.bundle import explain
 from service.inputs import Input
 from service.types import Spec
 
@@ -42,7 +43,8 @@ class Samples(Spec):
     sentences: Count
     pictures: Count
     takes: Count = Field(description="variants of each recording, itself included")
-    voices: int = Field(0, ge=0, description="utterances by espeak-ng, as voices beside the recorded ones")
+    voices: int = Field(0, ge=0, description="utterances of espeak-ng's voices, beside the recorded ones")
+    voice_takes: Count = Field(5, description="variants of each utterance")
 
 
 class Training(Spec):
@@ -74,9 +76,12 @@ class Recipe(Spec):
 
 
 def read(name: str) -> Recipe:
-    """A recipe of ours by its name, or any .yaml file by its path."""
+    """A recipe of ours by its name, or any .yaml file by its path. Raises FileNotFoundError, ValueError."""
     path = Path(name) if name.endswith(".yaml") else RECIPES / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
         raise FileNotFoundError(f"no recipe {name!r}; there are {known}, or give the path of a .yaml file")
-    return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise ValueError(f"{path}: {explain(error)}") from error

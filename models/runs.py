@@ -31,30 +31,34 @@ class Evaluation(BaseModel):
 
 
 class Run(NamedTuple):
-    """`left_out` speakers are not trained on; neither are held templates, in any run but the final one."""
+    """`left_out` speakers are not trained on. Held templates are not in any run.
+
+    A run without speakers borrows the encoders of texts and pictures from the final one: they never heard a speaker.
+    """
 
     name: str
     left_out: list[str]
     steps: int
 
     def pools(self, pools: dict[str, Pool]) -> dict[str, Pool]:
-        if self.name == FINAL:
-            return pools
         return {**pools, "text": pools["text"].without(["held"]), "audio": pools["audio"].without(self.left_out)}
 
 
 def runs(recipe: Recipe) -> list[Run]:
     folds = [Run(f"without-{'-'.join(group)}", group, recipe.training.fold_steps) for group in recipe.folds]
-    return [*folds, Run(FINAL, [], recipe.training.steps)]
+    return [Run(FINAL, [], recipe.training.steps), *folds]
 
 
 def execute(recipe: Recipe, data: Digits, work: Path, progress: Progress) -> None:
     """Trains all runs; those that are done, or half done, are not begun again."""
     vocabulary = prepare.constants(recipe, work)
     pools = prepare.training_pools(recipe, data, work, progress)
+    final, *_ = runs(recipe)
     for run in runs(recipe):
         torch.manual_seed(recipe.seed)
         net, sampler = train.network(recipe, vocabulary), train.Sampler(recipe, run.pools(pools))
+        if run != final:
+            net.borrow(network(recipe, work, final), ["text", "image"])
         task = progress.add_task(run.name, total=run.steps)
         tell = teller(progress, task, run.name)
         train.train(net, sampler, recipe.training, run.steps, checkpoint(work, run), tell)
@@ -80,7 +84,7 @@ def network(recipe: Recipe, work: Path, run: Run) -> Network:
 def measure(recipe: Recipe, data: Digits, work: Path, progress: Progress) -> Evaluation:
     """The runs without some speakers on exactly those, on held templates, kept noises and pictures of the test half."""
     pools = prepare.evaluation_pools(recipe, data, work, progress)
-    *folds, final = runs(recipe)
+    final, *folds = runs(recipe)
     said: dict[str, list[Said]] = {condition: [] for condition in pools}
     for run in folds:
         net, rng = network(recipe, work, run), np.random.default_rng(recipe.seed)

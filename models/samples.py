@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from numpy.random import Generator, default_rng
 
@@ -100,19 +101,25 @@ class Takes:
 
 @dataclass(frozen=True)
 class Spoken:
-    """Synthetic voices, each said once and varied as the recordings are."""
+    """Utterances of synthetic voices, each in several varied takes, as the recordings are."""
 
-    voices: voices.Voices
     noises: Sequence[Array]
-    count: int
+    utterances: int
+    takes: int
     seed: int
 
     def __len__(self) -> int:
-        return self.count
+        return self.utterances * self.takes
 
     def __call__(self, i: int) -> Sample:
-        rng = default_rng([self.seed, 4, i])
-        return Sample(audio.vary(self.voices.say(i % 10, rng), self.noises, rng), i % 10, "synthetic")
+        number = i // self.takes
+        samples = utterance(self.seed, number)
+        return Sample(audio.vary(samples, self.noises, default_rng([self.seed, 4, i])), number % 10, "synthetic")
+
+
+@lru_cache(maxsize=1)  # the takes of an utterance follow each other
+def utterance(seed: int, number: int) -> Array:
+    return voices.read().say(number % 10, default_rng([seed, 5, number]))
 
 
 def training_noises(noises: Sequence[digits.Noise]) -> list[Array]:

@@ -73,7 +73,7 @@ def number(language: Language, digit: int, rng: Generator) -> str:
         return language.words[digit]
     if draw < 0.85:
         return pick(language.forms(digit), rng)
-    return str(digit) if draw < 0.95 else language.numerals[digit]
+    return str(digit) if draw < 0.92 else language.numerals[digit]
 
 
 def surround(languages: Languages, language: Language, said: str, rng: Generator) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ class Voices(Spec):
         return np.asarray(soxr.resample(samples, rate, RATE, quality="HQ"), FLOAT)
 
 
+@cache
 def read(path: Path = VOICES) -> Voices:
     return Voices.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
 
