@@ -1,10 +1,13 @@
 """A graph in onnxruntime: feed -> arrays. The only user of onnxruntime."""
 
 import ctypes
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # from 1.29 on it reports to Microsoft and writes to the home folder
 
 import numpy as np
 import onnxruntime
@@ -91,7 +94,7 @@ def load(graph: Path, providers: Sequence[str], threads: int) -> onnxruntime.Inf
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised; its own words hold numbers of the upload
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves the event loop
     names = [provider(name) for name in providers]
     if names != [CPU]:
