@@ -7,7 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # from 1.29 on it reports to Microsoft and writes to the home folder
+os.environ.setdefault(
+    "ORT_DISABLE_TELEMETRY", "1"
+)  # from 1.29 on it reports to Microsoft and writes to the home folder
 
 import numpy as np
 import onnxruntime
