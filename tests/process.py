@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
 ROOT = Path(__file__).parent.parent
+PLAIN = {"BRAID_DRAIN": "0", "BRAID_WORKERS": "1", "BRAID_THREADS": "1", "BRAID_CACHE": "/nowhere"}
 PATIENCE = 30.0  # seconds; a test that needs them all has failed
 
 
@@ -93,17 +94,19 @@ class Server:
             self.process.send_signal(how)
         code = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
+        if self.process.stderr:
+            self.process.stderr.close()
         self.client.close()
         return code
 
 
 @contextmanager
 def serve(*bundles: Path, wait: bool = True, folder: Path | None = None, **settings: str) -> Iterator[Server]:
-    """Ready, unless `wait` is false; at the end it must go with exit code 0."""
-    server = Server(bundles, {"BRAID_DRAIN": "0", "BRAID_WORKERS": "1"} | settings, folder)
+    """Ready and at rest, unless `wait` is false; at the end it must go with exit code 0."""
+    server = Server(bundles, PLAIN | settings, folder)
     try:
         if wait:
-            eventually(lambda: server.process.poll() is not None or server.ready)
+            eventually(lambda: server.process.poll() is not None or any(server.events("calibrated")))
         yield server
     except BaseException:
         server.process.kill()
