@@ -18,9 +18,10 @@ LEVELS = {"info": 0, "warning": 1, "off": 2}
 class Log:
     def __init__(self, level: str = "info") -> None:
         self._least = LEVELS[level]
+        self.verbose = self._least == 0
 
     def info(self, event: str, said: Mapping[str, Any]) -> None:
-        if self._least == 0:
+        if self.verbose:
             write("info", event, said)
 
     def warning(self, event: str, said: Mapping[str, Any]) -> None:

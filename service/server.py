@@ -1,6 +1,7 @@
 """One serving process: live at once, ready when all models are proven, drained and gone with exit code 0."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Sequence
 from socket import socket
@@ -64,6 +65,8 @@ class Server(uvicorn.Server):
             self._log.info("ready", {"models": list(self._registry.served), "worker": self._worker.index})
             self._worker.tell(self._registry.workers)
             await self._registry.calibrate()
+            gc.collect()
+            gc.freeze()  # what is loaded stays: the collector need not look at it again and again
 
     def _orphaned(self) -> None:
         """The supervisor says nothing, so a readable pipe is one that it no longer holds."""

@@ -66,6 +66,9 @@ def bench(
     """
     if svg and svg.suffix != ".svg":
         raise BraidError(f"--plot: {svg}: only SVG is written; give a name that ends in .svg")
+    for file in filter(None, (json, svg)):
+        if not file.parent.is_dir():  # before the run, not after it
+            raise BraidError(f"{file}: there is no folder {file.parent}")
     aim, headers = target.parse(url), [split(line) for line in header or ()]
     samples = collected(text, image, audio, part, bundle)
     if not samples:
@@ -75,11 +78,11 @@ def bench(
     load = Load(aim, plan, requests(aim, samples, subsets, headers))
     cores = run(load)
     found = report.report(load, aim.url, subsets, cores)
-    tables.show(found, Console())
     if json:
         write(json, found.model_dump_json(indent=2) + "\n")
     if svg and found.answered:
         write(svg, plot.svg(f"Latency of {found.requests_per_second:.0f} requests/s", drawn(load, subsets)))
+    tables.show(found, Console())
     raise typer.Exit(0 if found.answered else 1)
 
 

@@ -124,15 +124,19 @@ def encode(spec: Image, limits: Limits, normalize: Callable[[Array], Array], dat
     """pixels (C, H, W) or (H, W, C). Raises UnsupportedType, OverLimit, InvalidInput."""
     name = sniff(data)
     try:
-        picture: Picture = PIL.Image.open(io.BytesIO(data), formats=[name])
+        picture: Picture = PIL.Image.OPEN[name][0](io.BytesIO(data), "")  # as Image.open, which tries formats in turn
         check(picture, data, limits)
         picture = plain(spec, upright(picture))
     except BROKEN as error:
         raise InvalidInput(f"not a readable {name} picture") from error
     if spec.ink:
-        return {spec.tensors.pixels: normalize(drawn(spec.ink, np.asarray(picture))[..., None])}
-    pixels = np.asarray(framed(spec, picture))
-    return {spec.tensors.pixels: normalize(pixels.reshape(*pixels.shape[:2], -1))}
+        return {spec.tensors.pixels: normalize(drawn(spec.ink, levels(picture)[..., 0])[..., None])}
+    return {spec.tensors.pixels: normalize(levels(framed(spec, picture)))}
+
+
+def levels(picture: Picture) -> Array:
+    """(H, W, C) uint8."""
+    return np.frombuffer(picture.tobytes(), np.uint8).reshape(picture.height, picture.width, -1)
 
 
 def sniff(data: bytes) -> str:
@@ -241,9 +245,9 @@ def normalizer(spec: Image) -> Callable[[Array], Array]:
     channels = 1 if spec.mode == "L" else 3
     if spec.dtype == "uint8":
         return lambda pixels: pixels if spec.layout == "hwc" else np.ascontiguousarray(pixels.transpose(2, 0, 1))
-    levels = np.arange(256, dtype=FLOAT) * FLOAT(spec.scale)
+    scaled = np.arange(256, dtype=FLOAT) * FLOAT(spec.scale)
     mean, std = (np.broadcast_to(np.asarray(values, FLOAT), (channels,)) for values in (spec.mean, spec.std))
-    tables = [(levels - mean[c]) / std[c] for c in range(channels)]
+    tables = [(scaled - mean[c]) / std[c] for c in range(channels)]
     axis = 0 if spec.layout == "chw" else -1
 
     def normalize(pixels: Array) -> Array:

@@ -101,6 +101,9 @@ class Predict:
         seconds = time.perf_counter() - call.started
         if served is not None:
             served.metrics.answered(call.status, seconds, call.stages)
+        failed = call.status >= Failed.status
+        if not (failed or self._log.verbose):
+            return
         said: dict[str, Any] = {
             "id": call.id.decode(),
             "model": served.model.manifest.name if served else None,
@@ -109,7 +112,7 @@ class Predict:
             "parts": call.parts,
             "stages": {stage: round(took, 6) for stage, took in call.stages.items()},
         }
-        if call.status >= Failed.status:
+        if failed:
             self._log.warning("request", {**said, "error": call.cause})
         else:
             self._log.info("request", said)
