@@ -101,8 +101,10 @@ class Server:
 
 
 @contextmanager
-def serve(*bundles: Path, wait: bool = True, folder: Path | None = None, **settings: str) -> Iterator[Server]:
-    """Ready and at rest, unless `wait` is false; at the end it must go with exit code 0."""
+def serve(
+    *bundles: Path, wait: bool = True, folder: Path | None = None, code: int = 0, **settings: str
+) -> Iterator[Server]:
+    """Ready and at rest, unless `wait` is false; runs in `folder`, and must end with this exit code."""
     server = Server(bundles, PLAIN | settings, folder)
     try:
         if wait:
@@ -112,4 +114,4 @@ def serve(*bundles: Path, wait: bool = True, folder: Path | None = None, **setti
         server.process.kill()
         server.stop()
         raise
-    assert server.stop() == 0, server.lines
+    assert server.stop() == code, server.lines
