@@ -16,6 +16,7 @@ from service.metrics import Metrics
 from service.registry import Registry
 from service.settings import Settings
 from service.web.app import App
+from service.web.protocol import Protocol
 from service.workers import Worker
 
 BACKLOG = 2048  # connections that may wait to be accepted
@@ -34,7 +35,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 App(registry, settings, metrics, log, worker),
-                http="httptools",
+                http=Protocol,
                 loop="uvloop",
                 ws="none",
                 lifespan="off",
