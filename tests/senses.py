@@ -21,7 +21,7 @@ from service import bundle
 from service.model import Model
 
 RATE, SIDE = 8000, 8
-WORDS = "a b c d e f g h white noise quiet loud poison".split()
+WORDS = ["a", "b", "c", "d", "e", "f", "g", "h", "white", "noise", "quiet", "loud", "poison"]
 PARTS = ("text", "image", "audio")
 LABELS = ["tokens", "brightness", "loudness"]
 WIDTH = 384  # of the matrices that make a model slow: one product is about 5 ms of one core
@@ -141,7 +141,10 @@ def graph(masked: bool, slow: int, batch: int | str) -> onnx.ModelProto:
         nodes += [node("Min", "sizes one", "both"), node("ReduceMin", "both", "unit", keepdims=0)]  # 1, not foldable
         nodes += [node("Mul", "identity unit", "power0")]
         nodes += [node("MatMul", f"power{i} power{i}", f"power{i + 1}") for i in range(slow)]
-        nodes += [node("ReduceMax", f"power{slow}", "still_one", keepdims=0), node("Mul", "slowed still_one", "measures")]
+        nodes += [
+            node("ReduceMax", f"power{slow}", "still_one", keepdims=0),
+            node("Mul", "slowed still_one", "measures"),
+        ]
     else:
         nodes.append(node("Identity", "slowed", "measures"))
     made = helper.make_graph(
@@ -156,5 +159,5 @@ def graph(masked: bool, slow: int, batch: int | str) -> onnx.ModelProto:
     return model
 
 
-def node(kind: str, inputs: str, output: str, **attributes: int) -> onnx.NodeProto:
+def node(kind: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
     return helper.make_node(kind, inputs.split(), [output], **attributes)

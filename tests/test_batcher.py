@@ -164,7 +164,7 @@ def test_the_batcher_goes_on_after_a_failure(engine: Executor | None) -> None:
 
 
 def test_a_run_that_loses_an_answer_is_a_failure_and_no_deadlock(engine: Executor | None) -> None:
-    batcher = Batcher(lambda items: items[1:], engine=engine)
+    batcher: Batcher[int, int] = Batcher(lambda items: items[1:], engine=engine)
 
     async def main() -> None:
         async with asyncio.timeout(5):

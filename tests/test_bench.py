@@ -138,6 +138,7 @@ def test_nothing_to_send_says_what_the_model_takes(server: Server) -> None:
         (("http://127.0.0.1:9", "--part", "smell"), "NAME=FILE"),
         (("http://127.0.0.1:9", "--text", "a", "--mix", "image"), "--mix"),
         (("http://127.0.0.1:9", "--text", "a", "--plot", "a.gif"), ".svg"),
+        (("http://127.0.0.1:9", "--text", "a", "--json", "nowhere/a.json"), "no folder nowhere"),
         (("http://127.0.0.1:9", "--text", "a", "--header", "x"), "--header"),
         (("http://127.0.0.1:9", "--text", "a", "--rate", "50"), "cannot connect"),
         (("http://127.0.0.1:9", "--bundle", "nowhere"), "nowhere"),

@@ -110,7 +110,9 @@ def test_an_impossible_setting_is_named(braid: Run, bundle: Bundle) -> None:
 
 
 def test_a_provider_that_is_not_there_is_named(bundle: Bundle) -> None:
-    assert "'Abacus'" in line(process.braid, "serve", bundle.folder, "--port", "0", "--providers", "Abacus", BRAID_LOG="off")
+    assert "'Abacus'" in line(
+        process.braid, "serve", bundle.folder, "--port", "0", "--providers", "Abacus", BRAID_LOG="off"
+    )
 
 
 def test_two_bundles_of_one_name_are_refused(braid: Run, bundle: Bundle, copy: Path) -> None:

@@ -11,7 +11,9 @@ from service.collate import CELLS, WASTE, Collate, Port
 from service.types import Row
 
 PIXELS = Port(np.float32, (None, 1, 2, 2))
-ROWS = st.lists(st.fixed_dictionaries({}, optional={"ids": st.integers(1, 50), "pixels": st.just(1)}), min_size=1, max_size=12)
+ROWS = st.lists(
+    st.fixed_dictionaries({}, optional={"ids": st.integers(1, 50), "pixels": st.just(1)}), min_size=1, max_size=12
+)
 
 
 def row(ids: int | None = None, pixels: int | None = None) -> Row:

@@ -26,20 +26,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def sound(length: int = RATE) -> NDArray[np.float32]:
     noise = np.random.default_rng(length).normal(0, 0.05, length)
-    return (noise + np.sin(np.arange(length) * 0.2) * 0.5).astype(np.float32)
+    return np.asarray(noise + np.sin(np.arange(length) * 0.2) * 0.5, np.float32)
 
 
 def features(folder: Path, samples: NDArray[np.float32], **options: Any) -> NDArray[np.float32]:
     spec = LogMel.model_validate({"n_fft": N_FFT, "hop": HOP, **options})
-    array = spec.load(folder)(samples)
+    array: NDArray[np.float32] = spec.load(folder)(samples)
     assert array.dtype == np.float32
     assert spec.frames(array) == array.shape[1 if spec.layout == "mel_time" else -2]
     return array
 
 
 def reference(samples: NDArray[np.float32], **options: Any) -> NDArray[Any]:
-    options = {"power": 2.0, "center": True, "pad_mode": "constant", "n_fft": N_FFT, "hop_length": HOP} | options
-    return np.asarray(librosa.feature.melspectrogram(y=samples, sr=RATE, n_mels=MELS, **options))
+    named: dict[str, Any] = {"pad_mode": "constant", **options}
+    return np.asarray(
+        librosa.feature.melspectrogram(y=samples, sr=RATE, n_mels=MELS, n_fft=N_FFT, hop_length=HOP, **named)
+    )
 
 
 def same(ours: NDArray[Any], theirs: NDArray[Any]) -> None:

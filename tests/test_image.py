@@ -236,9 +236,10 @@ def test_damage_is_a_refusal_or_a_picture_and_never_anything_else(kind: str, dat
     damaged = bytes(good[: data.draw(st.integers(0, len(good)))])
     try:
         assert encode(damaged, Limits(image_pixels=10_000)).ndim == 3
-    except RequestError as error:
-        assert 400 <= error.status < 500
-        assert "0x" not in error.detail
+    except RequestError as refusal:
+        status, detail = refusal.status, refusal.detail
+        assert 400 <= status < 500
+        assert "0x" not in detail
 
 
 # -- ink --------------------------------------------------------------------------------------------------------------
@@ -255,11 +256,11 @@ def drawing(
 
 
 SEVEN = [(-45, -60), (45, -60), (-10, 70)]
-INK = {"ink": {}, "dtype": "uint8"}
+INK: dict[str, Any] = {"ink": {}, "dtype": "uint8"}
 
 
 def seen(picture: Pillow.Image) -> NDArray[np.float64]:
-    return encode(saved(picture), **INK)[0].astype(np.float64)
+    return np.asarray(encode(saved(picture), **INK)[0], np.float64)
 
 
 def alike(a: Pixels, b: Pixels) -> float:

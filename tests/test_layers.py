@@ -96,7 +96,9 @@ def test_a_file_has_at_most_300_lines_and_a_function_50(file: Path) -> None:
     assert len(text.splitlines()) <= 300
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[1 if ast.get_docstring(node) and len(node.body) > 1 else 0]  # options of commands are long
+            first = node.body[
+                1 if ast.get_docstring(node) and len(node.body) > 1 else 0
+            ]  # options of commands are long
             assert (node.end_lineno or 0) - first.lineno < 50, node.name
 
 

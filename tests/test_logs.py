@@ -21,12 +21,10 @@ def test_an_event_is_one_json_line_on_standard_error(capfdbinary: pytest.Capture
 
 
 @pytest.mark.parametrize(("level", "expected"), [("info", ["a", "b"]), ("warning", ["b"]), ("off", [])])
-def test_the_level_is_the_operators(
-    level: str, expected: list[str], capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
-    log = logs.Log(level)
-    log.info("a", {})
-    log.warning("b", {})
+def test_the_level_is_the_operators(level: str, expected: list[str], capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    said = logs.Log(level)
+    said.info("a", {})
+    said.warning("b", {})
     assert [line["event"] for line in lines(capfdbinary)] == expected
 
 

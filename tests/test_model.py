@@ -54,7 +54,9 @@ def test_alone_is_in_company(model: Model, requests: list[dict[str, bytes]]) -> 
 
 
 @given(requests=st.lists(SUBSETS, min_size=1, max_size=4))
-def test_a_static_batch_axis_gives_the_same_answers(model: Model, single: Bundle, requests: list[dict[str, bytes]]) -> None:
+def test_a_static_batch_axis_gives_the_same_answers(
+    model: Model, single: Bundle, requests: list[dict[str, bytes]]
+) -> None:
     one = Model(single)
     assert one.most == 1
     rows = [model.encode(parts, {}) for parts in requests]
@@ -63,8 +65,10 @@ def test_a_static_batch_axis_gives_the_same_answers(model: Model, single: Bundle
 
 
 def test_an_absent_part_counts_for_nothing(model: Model) -> None:
-    rows = [model.encode(parts, {}) for parts in ({"text": b"a"}, {"image": WHITE}, {"audio": senses.wav()})]
-    np.testing.assert_allclose([row["measures"] for row in model.run(rows)], [[1, 0, 0], [0, 1, 0], [0, 0, 0.5]])
+    requests: list[dict[str, bytes]] = [{"text": b"a"}, {"image": WHITE}, {"audio": senses.wav()}]
+    rows = [model.encode(parts, {}) for parts in requests]
+    measures = np.stack([row["measures"] for row in model.run(rows)])
+    np.testing.assert_allclose(measures, np.diag([1, 1, 0.5]))
 
 
 def test_the_answer_says_what_was_used_and_how_much(model: Model) -> None:
@@ -96,12 +100,12 @@ def test_parts_are_refused_by_name(model: Model, strict: Bundle) -> None:
         model.encode({"smell": b"rose"}, {})
     with pytest.raises(MissingPart, match="at least one of text, image, audio"):
         model.encode({}, {})
-    with pytest.raises(UnsupportedType) as refusal:
+    with pytest.raises(UnsupportedType) as unsupported:
         model.encode({"text": b"a", "image": b"a"}, {})
-    assert refusal.value.part == "image"
-    with pytest.raises(MissingPart) as refusal:
+    assert unsupported.value.part == "image"
+    with pytest.raises(MissingPart) as missing:
         Model(strict).encode({"text": b"a", "image": WHITE}, {})
-    assert refusal.value.part == "audio"
+    assert missing.value.part == "audio"
 
 
 def test_a_provider_that_is_not_there_is_an_error_and_no_fallback(bundle: Bundle) -> None:
@@ -142,7 +146,16 @@ def refused(made: Bundle) -> str:
 
 
 def test_a_bundle_as_it_was_written_is_proven_exactly(bundle: Bundle) -> None:
-    assert set(Model(bundle).replay()) == {"ids", "mask", "pixels", "samples", "sample_mask", "present", "measures", "share"}
+    assert set(Model(bundle).replay()) == {
+        "ids",
+        "mask",
+        "pixels",
+        "samples",
+        "sample_mask",
+        "present",
+        "measures",
+        "share",
+    }
     assert max(Model(bundle).replay().values()) == 0
 
 
@@ -170,13 +183,22 @@ def test_a_difference_to_training_names_the_tensor(copy: Path, change: Change, t
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda m, row, out: m["outputs"]["sense"]["labels"].append("smell"), "'measures' has 3 classes, the manifest 4"),
-        (lambda m, row, out: m["outputs"]["sense"].update(tensor="x"), "'sense': no tensor 'x'; the graph has 'measures'"),
+        (
+            lambda m, row, out: m["outputs"]["sense"]["labels"].append("smell"),
+            "'measures' has 3 classes, the manifest 4",
+        ),
+        (
+            lambda m, row, out: m["outputs"]["sense"].update(tensor="x"),
+            "'sense': no tensor 'x'; the graph has 'measures'",
+        ),
         (lambda m, row, out: m["inputs"].pop("audio"), "no part feeds the graph's inputs 'sample_mask', 'samples'"),
         (lambda m, row, out: m.update(missing={"policy": "reject"}), "no part feeds the graph's inputs 'present'"),
         (lambda m, row, out: m["inputs"]["image"]["tensors"].update(pixels="x"), "'pixels'"),
         (lambda m, row, out: m["inputs"]["text"]["tensors"].update(types="types"), "the manifest names 'types'"),
-        (lambda m, row, out: m["inputs"]["audio"]["tensors"].pop("mask"), "no part feeds the graph's inputs 'sample_mask'"),
+        (
+            lambda m, row, out: m["inputs"]["audio"]["tensors"].pop("mask"),
+            "no part feeds the graph's inputs 'sample_mask'",
+        ),
     ],
 )
 def test_what_does_not_fit_the_graph_is_named(copy: Path, change: Change, words: str) -> None:
@@ -206,7 +228,7 @@ def test_an_example_that_cannot_be_encoded_is_refused(copy: Path, strict: Bundle
 
 def test_an_example_that_the_graph_fails_on_is_refused(copy: Path) -> None:
     made = bundles.read(copy)
-    _, row, outputs = made.example()
+    outputs = made.example()[2]
     spec, parts = made.manifest, {"text": ("txt", b"poison")}
     for name in ("image.png", "audio.wav"):
         (copy / "example" / name).unlink()

@@ -46,9 +46,9 @@ def at_once(calls: list[Callable[[], httpx.Response]]) -> list[httpx.Response]:
         return [future.result() for future in futures]
 
 
-def some_parts(chance: random.Random) -> dict[str, bytes]:
+def some_parts(chance: random.Random) -> dict[str, Any]:
     """A random subset of the parts, of random lengths."""
-    every = {
+    every: dict[str, Any] = {
         "text": b"a " * chance.randint(1, 16),
         "image": senses.png(chance.randint(0, 255)),
         "audio": senses.wav(chance.choice([0.25, 0.5]), chance.uniform(0.01, 1.0)),
@@ -72,9 +72,11 @@ def test_an_answer_does_not_depend_on_its_company(crowded: Server, bundle: Bundl
     assert crowded.metric("braid_batch_size_count") - batches < len(requests) / 2  # there was company
 
 
-@pytest.mark.parametrize("names", [["text"], ["image"], ["audio"], ["text", "image"], ["image", "audio"], list(senses.PARTS)])
+@pytest.mark.parametrize(
+    "names", [["text"], ["image"], ["audio"], ["text", "image"], ["image", "audio"], list(senses.PARTS)]
+)
 def test_an_absent_part_is_masked_and_what_was_used_is_echoed(server: Server, names: list[str]) -> None:
-    every = {"text": (b"a b", 2.0), "image": (WHITE, 1.0), "audio": (senses.wav(0.5), 0.5)}
+    every: dict[str, Any] = {"text": (b"a b", 2.0), "image": (WHITE, 1.0), "audio": (senses.wav(0.5), 0.5)}
     answer = server.predict(query="?raw=true", **{name: every[name][0] for name in names}).json()
     expected = [every[name][1] if name in names else 0 for name in every]
     np.testing.assert_allclose(answer["raw"]["measures"], expected, rtol=1e-5)
@@ -97,7 +99,7 @@ def test_a_model_that_cannot_do_without_a_part_says_so(server: Server) -> None:
 
 
 def test_several_bundles_are_served_by_name_and_the_first_by_none(server: Server) -> None:
-    parts = {"text": b"a b c", "image": WHITE, "audio": senses.wav(0.5)}
+    parts: dict[str, Any] = {"text": b"a b c", "image": WHITE, "audio": senses.wav(0.5)}
     for name in (None, "senses", "strict", "single"):
         answer = server.predict(model=name, query="?raw=true", **parts).json()
         assert answer["model"] == (name or "senses")
@@ -107,7 +109,7 @@ def test_several_bundles_are_served_by_name_and_the_first_by_none(server: Server
 
 @pytest.mark.parametrize("names", [["text"], ["image", "audio"], list(senses.PARTS)])
 def test_json_means_exactly_what_multipart_means(server: Server, names: list[str]) -> None:
-    every = {"text": "ä b".encode(), "image": senses.png(77), "audio": senses.wav(0.3)}
+    every: dict[str, Any] = {"text": "ä b".encode(), "image": senses.png(77), "audio": senses.wav(0.3)}
     parts = {name: every[name] for name in names}
     inputs: dict[str, Any] = {name: {"base64": base64.b64encode(data).decode()} for name, data in parts.items()}
     if "text" in parts:
@@ -132,9 +134,9 @@ def test_json_means_exactly_what_multipart_means(server: Server, names: list[str
     ids=["broken picture", "no picture", "no samples", "no UTF-8", "poison for the graph"],
 )
 def test_one_bad_upload_among_31_good_ones_costs_exactly_one_error(
-    crowded: Server, bad: dict[str, bytes], status: int, code: str
+    crowded: Server, bad: dict[str, Any], status: int, code: str
 ) -> None:
-    requests: list[dict[str, bytes]] = [{"text": b"a " * (1 + i % 16), "image": WHITE} for i in range(31)]
+    requests: list[dict[str, Any]] = [{"text": b"a " * (1 + i % 16), "image": WHITE} for i in range(31)]
     requests.insert(13, bad)
     answers = at_once([lambda parts=parts: crowded.predict(query="?raw=true", **parts) for parts in requests])  # type: ignore[misc]  # mypy#12557
     refusal = answers.pop(13)
@@ -277,7 +279,9 @@ def big_picture() -> bytes:
 
 
 def descendants(pid: int) -> list[int]:
-    children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    children = [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
     return [pid, *(process for child in children for process in descendants(child))]
 
 

@@ -45,8 +45,8 @@ def test_other_programs_variables_are_none_of_ours() -> None:
     ("name", "value"),
     [
         ("PORT", "http"), ("PORT", "65536"), ("PORT", "-1"), ("THREADS", "0"), ("QUEUE_ITEMS", "-1"), ("TIMEOUT", "0"),
-        ("DRAIN", "-1"), ("LOG", "loud"), ("BODY_BYTES", "32MB"), ("AUDIO_SECONDS", "0"), ("WORKERS", "0"), ("GRACE", ""),
-        ("TIMEOUT", "nan"),
+        ("DRAIN", "-1"), ("LOG", "loud"), ("BODY_BYTES", "32MB"), ("AUDIO_SECONDS", "0"), ("WORKERS", "0"),
+        ("GRACE", ""), ("TIMEOUT", "nan"),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -85,7 +85,11 @@ def test_an_answer_says_who_answered_what(server: Server) -> None:
     assert list(answer) == ["id", "model", "version", "outputs", "parts"]
     assert (answer["model"], answer["version"]) == ("senses", "7")
     sense = answer["outputs"]["sense"]
-    assert sense == {"label": "tokens", "score": 2, "top": [{"label": name, "score": s} for name, s in zip(senses.LABELS, (2, 0, 0), strict=True)]}
+    assert sense == {
+        "label": "tokens",
+        "score": 2,
+        "top": [{"label": name, "score": s} for name, s in zip(senses.LABELS, (2, 0, 0), strict=True)],
+    }
     assert "share" not in answer["outputs"]  # stands in the parts
 
 
@@ -103,8 +107,8 @@ def test_raw_adds_the_graphs_outputs_unrounded(server: Server) -> None:
 
 @pytest.mark.parametrize("given", ["abc-123", "a" * 128, "trace:1/2=3@4"])
 def test_a_clients_request_id_comes_back(server: Server, given: str) -> None:
-    for parts in ({"text": b"a"}, {"text": b"\xff"}):
-        answer = server.predict(headers={"X-Request-Id": given}, **parts)
+    for text in (b"a", b"\xff"):
+        answer = server.predict(headers={"X-Request-Id": given}, text=text)
         assert answer.headers["x-request-id"] == given
     assert server.predict(headers={"X-Request-Id": given}, text=b"a").json()["id"] == given
 
@@ -136,7 +140,7 @@ def test_models_are_listed_in_openais_shape_with_our_fields(server: Server) -> N
     listed = server.client.get("/v1/models").json()
     assert listed["object"] == "list"
     assert [model["id"] for model in listed["data"]] == ["senses", "strict", "single"]
-    senses_, strict, single = listed["data"]
+    senses_, strict, _ = listed["data"]
     assert senses_["object"] == "model"
     assert senses_["version"] == "7"
     assert senses_["inputs"]["audio"]["sample_rate"] == senses.RATE
@@ -199,7 +203,7 @@ def raw(server: Server, head: str, body: bytes = b"", path: str = PREDICT) -> by
 
 def test_too_much_is_refused_before_it_is_sent(server: Server) -> None:
     assert b" 413 " in raw(server, "Content-Length: 1000000000000000000")
-    assert b"too_large" in raw(server, f"Content-Length: {32 * 2**20 + 1}")
+    assert b" 413 " in raw(server, f"Content-Length: {32 * 2**20 + 1}")
 
 
 def test_too_much_is_refused_while_it_arrives_without_being_announced(bundle: Bundle) -> None:
@@ -215,7 +219,9 @@ def test_a_body_that_does_not_arrive_is_408_and_holds_no_place(bundle: Bundle) -
         assert server.predict(text=b"a").status_code == 200
 
 
-@pytest.mark.parametrize("head", ["Content-Length: ten", "Content-Length: -1", "Content-Length: 1\r\nContent-Length: 2"])
+@pytest.mark.parametrize(
+    "head", ["Content-Length: ten", "Content-Length: -1", "Content-Length: 1\r\nContent-Length: 2"]
+)
 def test_broken_http_is_refused_and_the_server_lives(server: Server, head: str) -> None:
     assert b" 400 " in raw(server, head)
     assert server.predict(text=b"a").status_code == 200

@@ -14,7 +14,9 @@ from tests.process import Server, eventually, serve
 
 def workers(server: Server) -> list[int]:
     pid = server.process.pid
-    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    return [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,9 @@ def pair(bundle: Bundle) -> Iterator[Server]:
 
 def ask(server: Server) -> int:
     """On a connection of its own, so that any worker may take it."""
-    return httpx.post(f"http://127.0.0.1:{server.port}/v1/predict", json={"inputs": {"text": "a"}}, timeout=30).status_code
+    return httpx.post(
+        f"http://127.0.0.1:{server.port}/v1/predict", json={"inputs": {"text": "a"}}, timeout=30
+    ).status_code
 
 
 def test_metrics_are_summed_over_workers(pair: Server) -> None:

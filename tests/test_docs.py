@@ -1,0 +1,128 @@
+"""README names all that exists, and what it shows is what happens."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.errors import RequestError
+from service.settings import Settings
+from tests import process
+from tests.process import ROOT, Server, serve
+
+README = (ROOT / "README.md").read_text()
+DIGITS = ROOT / "models/bundles/digits"
+PLACE = "http://127.0.0.1:8000"  # where README's server listens
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def examples() -> Iterator[tuple[str, str]]:
+    """Command and the answer shown below it."""
+    for block in blocks("console"):
+        for example in block.split("$ ")[1:]:
+            command, _, answer = example.replace("\\\n", "").partition("\n")
+            yield command, answer
+
+
+@pytest.fixture(scope="module")
+def digits() -> Iterator[Server]:
+    with serve(DIGITS) as running:
+        yield running
+
+
+def kinds(error: type[RequestError]) -> Iterator[type[RequestError]]:
+    yield error
+    for narrower in error.__subclasses__():
+        yield from kinds(narrower)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_in_readme(name: str) -> None:
+    assert f"`BRAID_{name.upper()}`" in README
+
+
+def test_readme_names_no_setting_that_does_not_exist() -> None:
+    named = set(re.findall(r"BRAID_[A-Z_]+", README))
+    assert named <= {f"BRAID_{name.upper()}" for name in Settings.model_fields} | {"BRAID_DATA"}
+
+
+@pytest.mark.parametrize("error", list(kinds(RequestError)), ids=lambda error: error.code)
+def test_every_error_is_in_readme_beside_its_status(error: type[RequestError]) -> None:
+    assert any(line.startswith(f"| {error.status} ") and f"`{error.code}`" in line for line in README.splitlines())
+
+
+def test_every_metric_is_in_readme_and_no_other(digits: Server) -> None:
+    digits.predict(text=b"seven")
+    exported = {family.name for family in text_string_to_metric_families(digits.client.get("/metrics").text)}
+    named = {name.removesuffix("_total") for name in re.findall(r"`(braid_\w+)\{", README)}
+    assert exported == named
+
+
+def test_every_endpoint_is_in_readme(digits: Server) -> None:
+    document = digits.client.get("/openapi.json").json()
+    for path, methods in document["paths"].items():
+        for method in methods:
+            assert f"`{method.upper()} {path.replace('/digits', '/{model}')}`" in README
+
+
+def test_every_query_option_is_in_readme(digits: Server) -> None:
+    for option in digits.client.get("/openapi.json").json()["paths"]["/v1/predict"]["post"]["parameters"]:
+        assert f"`{option['name']}" in README
+
+
+def alike(shown: Any, real: Any) -> None:
+    """The same but for the id; numbers within 1e-3."""
+    if isinstance(shown, dict):
+        assert isinstance(real, dict)
+        assert list(shown) == list(real)
+        for key in shown.keys() - {"id"}:
+            alike(shown[key], real[key])
+    elif isinstance(shown, list):
+        assert len(shown) == len(real)
+        for one, other in zip(shown, real, strict=True):
+            alike(one, other)
+    else:
+        assert shown == (pytest.approx(real, abs=1e-3) if isinstance(shown, float) else real)
+
+
+def test_there_are_examples() -> None:
+    assert len([command for command, _ in examples() if command.startswith("curl")]) >= 3
+
+
+@pytest.mark.parametrize(("command", "answer"), list(examples()))
+def test_an_example_of_readme_gives_the_answer_shown(digits: Server, command: str, answer: str) -> None:
+    here = command.replace(PLACE, str(digits.client.base_url).rstrip("/"))
+    assert here != command
+    run = subprocess.run(["bash", "-c", here], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    alike(json.loads(answer), json.loads(run.stdout))
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_the_python_of_readme_runs(digits: Server, code: str) -> None:
+    here = code.replace(PLACE, str(digits.client.base_url).rstrip("/"))
+    subprocess.run([sys.executable, "-c", here], cwd=ROOT, check=True, timeout=30)
+
+
+def test_links_of_readme_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_files_that_readme_names_exist() -> None:
+    for path in re.findall(r"`((?:service|models|tests)/[\w./-]+)`", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_bundle_in_the_repository_is_verified() -> None:
+    run = process.braid("verify", DIGITS)
+    assert run.returncode == 0, run.stdout
+    assert sum(file.stat().st_size for file in DIGITS.rglob("*") if file.is_file()) <= 3 * 10**6
+    assert (DIGITS / "README.md").is_file()
