@@ -31,7 +31,6 @@ ONLY = {  # library -> the one place that imports it
     "tokenizers": ["inputs/text.py"],
     "soundfile": ["inputs/wave.py"],
     "soxr": ["inputs/wave.py"],
-    "multipart": ["web/uploads.py"],
     "yaml": ["bundle.py"],
     "typer": ["cli.py"],
 }

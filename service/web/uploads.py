@@ -4,15 +4,13 @@ import asyncio
 import binascii
 import json
 from collections.abc import Mapping
-from typing import Any, Protocol
-
-import multipart
+from typing import Protocol
 
 from service.errors import DuplicatePart, InvalidInput, Malformed, SlowBody, TooLarge, UnknownPart, UnsupportedType
 from service.limits import Limits
+from service.web import forms
 from service.web.asgi import Disconnected, Receive, Scope, header
 
-BOUNDARY = 70  # characters at most (RFC 2046, 5.1.1)
 PLAIN_ENCODINGS = {"", "7bit", "8bit", "binary"}
 
 
@@ -32,10 +30,9 @@ async def read(scope: Scope, receive: Receive, inputs: Mapping[str, Part], limit
     """
     if header(scope, b"content-encoding").lower() not in (b"", b"identity"):
         raise UnsupportedType("compressed bodies are not taken")
-    kind, options = media_type(header(scope, b"content-type"))
+    kind, given = media_type(header(scope, b"content-type").decode("latin-1"))
     if kind == "multipart/form-data":
-        delimiter = boundary(options)
-        return from_form(await body(scope, receive, limits), delimiter, inputs, limits)
+        return from_form(await body(scope, receive, limits), given.get("boundary", ""), inputs, limits)
     if kind == "application/json":
         return from_json(await body(scope, receive, limits), inputs, limits)
     raise UnsupportedType("send multipart/form-data or application/json")
@@ -77,66 +74,32 @@ async def collected(receive: Receive, most: int) -> bytes:
         chunks.append(chunk)
 
 
-def media_type(value: bytes) -> tuple[str, dict[str, str]]:
+def media_type(value: str) -> tuple[str, dict[str, str]]:
     """Media type in lower case and its parameters. Raises Malformed, UnsupportedType."""
-    kind, options = multipart.parse_options_header(value.decode("latin-1"))
-    charset(options.get("charset", ""))
-    return kind.lower(), options
-
-
-def charset(declared: str) -> None:
-    if declared.lower() not in ("", "utf-8", "utf8", "us-ascii"):
+    kind, given = forms.options(value)
+    if given.get("charset", "").lower() not in ("", "utf-8", "utf8", "us-ascii"):
         raise UnsupportedType("text must be UTF-8")
+    return kind, given
 
 
-def boundary(options: Mapping[str, str]) -> str:
-    value = options.get("boundary", "")
-    if not value or len(value) > BOUNDARY or not value.isascii() or not value.isprintable():
-        raise Malformed(f"multipart/form-data needs a boundary of 1 to {BOUNDARY} printable characters")
-    return value
-
-
-def from_form(data: bytes, delimiter: str, inputs: Mapping[str, Part], limits: Limits) -> dict[str, bytes]:
-    """RFC 7578, strictly: one level, each part once."""
+def from_form(data: bytes, boundary: str, inputs: Mapping[str, Part], limits: Limits) -> dict[str, bytes]:
+    """One level, each part once, no transfer encodings."""
     parts: dict[str, bytes] = {}
-    segment: Any = None
-    chunks: list[bytes] = []
-    try:
-        with multipart.PushMultipartParser(delimiter, max_segment_count=limits.parts, strict=True) as parser:
-            for event in parser.parse(data):
-                if event is None:
-                    add(parts, segment.name, b"".join(chunks), segment, inputs, limits)
-                elif isinstance(event, multipart.MultipartSegment):
-                    segment, chunks = event, []
-                    plain(segment)
-                else:
-                    chunks.append(bytes(event))
-    except multipart.ParserLimitReached as error:
-        raise Malformed(f"more than {limits.parts} parts, or oversized headers", limit=limits.parts) from error
-    except multipart.MultipartError as error:
-        raise Malformed("not valid multipart/form-data") from error
+    for segment in forms.segments(data, boundary, limits.parts):
+        if segment.kind and media_type(segment.kind)[0].startswith("multipart/"):
+            raise Malformed("nested multipart is not taken")
+        if segment.encoding.lower() not in PLAIN_ENCODINGS:
+            raise Malformed("parts must not be transfer-encoded")
+        if segment.content or not segment.nameless:  # else: what a browser sends for a file field left empty
+            add(parts, segment.name, segment.content, inputs, limits)
     return parts
 
 
-def plain(segment: Any) -> None:
-    """Refuses nested multipart, transfer encodings and foreign charsets."""
-    kind, options = media_type((segment.header("Content-Type") or "").encode("latin-1", "replace"))
-    if kind.startswith("multipart/"):
-        raise Malformed("nested multipart is not taken")
-    charset(options.get("charset", ""))
-    if (segment.header("Content-Transfer-Encoding") or "").lower() not in PLAIN_ENCODINGS:
-        raise Malformed("parts must not be transfer-encoded")
-
-
-def add(
-    parts: dict[str, bytes], name: str, data: bytes, segment: Any, inputs: Mapping[str, Part], limits: Limits
-) -> None:
+def add(parts: dict[str, bytes], name: str, data: bytes, inputs: Mapping[str, Part], limits: Limits) -> None:
     if name not in inputs:
         raise UnknownPart(f"this model has no such part; it takes {', '.join(inputs)}")
     if name in parts:
         raise DuplicatePart("sent more than once", part=name)
-    if not data and segment is not None and segment.filename == "":
-        return  # what a browser sends for a file field left empty
     most = inputs[name].limit(limits)
     if len(data) > most:
         raise TooLarge(f"{len(data)} bytes", part=name, limit=most)
@@ -157,7 +120,7 @@ def from_json(data: bytes, inputs: Mapping[str, Part], limits: Limits) -> dict[s
     for name, value in document["inputs"].items():
         if name in inputs and value is None:
             continue
-        add(parts, name, content(value, inputs, name), None, inputs, limits)
+        add(parts, name, content(value, inputs, name), inputs, limits)
     return parts
 
 
