@@ -29,7 +29,9 @@ class Batcher(Generic[Item, Result]):
 
     With an `engine` (an executor) batches run there, at most `lanes` at once, and calls that arrive meanwhile are the
     next batch. Without one they run on the event loop, on what arrived in this turn of it: a hand-off between threads
-    costs more than a tiny graph. A batch that fails is run again item by item, so that only the guilty one fails.
+    costs more than a tiny graph. A call that has the engine to itself is given to `alone`, if there is such a thing: a
+    run that takes all cores, which would only fight with others. A batch that fails is run again item by item, so that
+    only the guilty one fails.
     """
 
     def __init__(
@@ -39,11 +41,13 @@ class Batcher(Generic[Item, Result]):
         size: int = 16,
         engine: Executor | None = None,
         lanes: int = 1,
+        alone: Callable[[list[Item]], Sequence[Result]] | None = None,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
         self.size = size
         self.engine = engine
         self.lanes = lanes
+        self.alone = alone
         self._run = run
         self._observe = observe  # told the size of each batch
         self._waiting: deque[Entry[Item, Result]] = deque()
@@ -83,10 +87,12 @@ class Batcher(Generic[Item, Result]):
         if not batch:
             return
         if self.engine is None:
-            self._deliver(batch, self._attempt([entry.item for entry in batch]))
+            self._deliver(batch, self._attempt(self._run, [entry.item for entry in batch]))
         else:
+            single = len(batch) == 1 and not self._running and not self._waiting
+            run = self.alone if single and self.alone else self._run
             self._running += 1
-            job = loop.run_in_executor(self.engine, self._attempt, [entry.item for entry in batch])
+            job = loop.run_in_executor(self.engine, self._attempt, run, [entry.item for entry in batch])
             job.add_done_callback(lambda done: self._finish(loop, batch, done.result()))
         self._wake(loop)
 
@@ -105,16 +111,18 @@ class Batcher(Generic[Item, Result]):
             batch.append(entry)
         return batch
 
-    def _attempt(self, items: list[Item]) -> tuple[Sequence[Result | Exception], float]:
+    def _attempt(
+        self, run: Callable[[list[Item]], Sequence[Result]], items: list[Item]
+    ) -> tuple[Sequence[Result | Exception], float]:
         """Results or errors, one an item, and the seconds taken. The only place that catches every exception."""
         start = time.perf_counter()
         results: Sequence[Result | Exception]
         try:
-            results = self._run(items)
+            results = run(items)
             if len(results) != len(items):
                 raise ValueError(f"{len(items)} items, {len(results)} results")
         except Exception as error:
-            results = [failed(error)] if len(items) == 1 else [self._attempt([item])[0][0] for item in items]
+            results = [failed(error)] if len(items) == 1 else [self._attempt(run, [item])[0][0] for item in items]
         self._observe(len(items))
         return results, time.perf_counter() - start
 

@@ -17,7 +17,7 @@ from service.types import Row, Spec
 
 INLINE_ENCODE = 0.001  # seconds; below, a thread hop costs more than it gives
 INLINE_RUN = 0.0005  # seconds of one row; below, the graph runs on the event loop itself
-HEAVY_RUN = 0.01  # seconds of one row; above, threads inside the graph beat processes around it
+HEAVY_RUN = 0.01  # seconds of one row; above, one process serves all cores: threads share the weights
 ENOUGH = 0.05  # seconds of one measurement
 GAIN = 0.97  # a larger batch must cost a row less than this share of a smaller one's
 DEFAULT = 8  # rows of a batch, until more is known
@@ -98,7 +98,7 @@ def key(model: Model) -> str:
     """Changes with the bundle, the machine and the versions that decide speed."""
     about = (
         (model.bundle.folder / MANIFEST).read_bytes(), model.bundle.variant,
-        model.engine.providers, model.engine.threads,
+        model.engine.providers,
         platform.machine(), processor(), len(os.sched_getaffinity(0)), VERSION, __version__,
     )  # fmt: skip
     return hashlib.sha256(repr(about).encode()).hexdigest()

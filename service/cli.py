@@ -68,7 +68,7 @@ def serve(
         str | None, typer.Option(help="Such as fp16 or int8, if the bundles have it.  [BRAID_VARIANT, none]")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads inside one run of a graph.  [BRAID_THREADS, measured]")
+        int | None, typer.Option(min=1, help="Threads inside a graph for who is alone.  [BRAID_THREADS, measured]")
     ] = None,
     log: Annotated[str | None, typer.Option(help="info, warning or off.  [BRAID_LOG, info]")] = None,
 ) -> None:

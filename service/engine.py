@@ -47,6 +47,11 @@ class Engine:
         self._names = list(self.outputs)
         self._buffers = None if provider(providers[0]) == CPU else Buffers("cuda")
 
+    @property
+    def shared(self) -> bool:
+        """Several threads may run it at once."""
+        return self._buffers is None
+
     def __call__(self, feed: Mapping[str, Array]) -> Sequence[Array]:
         """The outputs in their order, batch axis first."""
         if self._buffers is None:

@@ -19,12 +19,11 @@ ROW_TOLERANCE = 1e-4  # relative to max(1, |x|); a wrong resize is off by 1e-2, 
 class Model:
     """`encode`, `run` and `decode` may be called from any thread."""
 
-    def __init__(
-        self, bundle: Bundle, *, limits: Limits = DEFAULTS, providers: Sequence[str] = ("CPU",), threads: int = 1
-    ) -> None:
+    def __init__(self, bundle: Bundle, *, limits: Limits = DEFAULTS, providers: Sequence[str] = ("CPU",)) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
-        self.engine = Engine(bundle.graph, providers, threads)
+        self.engine = Engine(bundle.graph, providers, threads=1)
+        self.wide: Engine | None = None
         self._encoders = {name: spec.load(bundle.folder, limits) for name, spec in self.manifest.inputs.items()}
         masked = {tensor for spec in self.manifest.inputs.values() for tensor in spec.masks()}
         self._collate = Collate(self.engine.inputs, masked)
@@ -67,11 +66,22 @@ class Model:
                 if name not in parts:
                     raise MissingPart("this model cannot do without it", part=name)
 
+    def widen(self, threads: int) -> None:
+        """Loads the graph once more, for `run_alone`, with several threads inside."""
+        self.wide = Engine(self.bundle.graph, self.engine.providers, threads)
+
     def run(self, rows: Sequence[Row]) -> list[Row]:
         """One answer a row, in their order; rows share a run of the graph where their shapes allow it."""
+        return self._run(self.engine, rows)
+
+    def run_alone(self, rows: Sequence[Row]) -> list[Row]:
+        """The same, on all threads: fastest for who is alone, wasteful in company."""
+        return self._run(self.wide or self.engine, rows)
+
+    def _run(self, engine: Engine, rows: Sequence[Row]) -> list[Row]:
         answers: list[Row] = [{} for _ in rows]
         for group in self._collate.groups(rows):
-            outputs = self.engine(self._collate.feed([rows[i] for i in group]))
+            outputs = engine(self._collate.feed([rows[i] for i in group]))
             for name, batch in zip(self.engine.outputs, outputs, strict=True):
                 for i, values in zip(group, batch, strict=True):
                     answers[i][name] = values

@@ -14,14 +14,12 @@ from service.bundle import MANIFEST, Bundle
 from service.bundle import read as read_bundle
 from service.calibrate import MOST, Plan
 from service.errors import BundleError, Unavailable, UnknownModel
-from service.limits import MIB
 from service.logs import Log
 from service.metrics import Metrics
 from service.model import Model
 from service.settings import Settings
 from service.types import Parts, Row, Stages
 
-LARGE = 8 * MIB  # bytes of a graph that is taken for heavy until it is measured
 BUSY = 0.2  # seconds after which an engine that was busy is asked again
 RETRY = 1  # seconds; while loading or draining
 
@@ -38,10 +36,12 @@ class Served:
         self.inline = plan.inline if settings.engine == "auto" else settings.engine == "loop"
         self._settings, self._pool = settings, pool
         self._example_bytes = sum(map(len, model.bundle.example()[0].values()))
+        lanes = max(1, cores() // (settings.workers or 1)) if plan.heavy and model.engine.shared else 1
         self.batcher: Batcher[Row, Row] = Batcher(
             model.run,
             size=self._batch(),
-            engine=None if self.inline else ThreadPoolExecutor(1, f"engine-{model.manifest.name}"),
+            engine=None if self.inline else ThreadPoolExecutor(lanes, f"engine-{model.manifest.name}"),
+            lanes=lanes,
             observe=self.metrics.batch,
         )
         self.metrics.watch(lambda: len(self.batcher), lambda: self.admission.items, lambda: self.admission.bytes)
@@ -54,6 +54,18 @@ class Served:
         if self.plan.inline_encode(sum(map(len, parts.values())) / self._example_bytes):
             return self.model.encode(parts, stages)
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.encode, parts, stages)
+
+    @property
+    def threads(self) -> int:
+        """Inside the graph, for a request that is alone."""
+        return self.model.wide.threads if self.model.wide else 1
+
+    async def widen(self) -> None:
+        """A heavy graph gets all cores for who is alone."""
+        threads = self._settings.threads or (cores() if self.plan.heavy and self.model.engine.shared else 1)
+        if threads > 1 and not self.inline:
+            await asyncio.get_running_loop().run_in_executor(self._pool, self.model.widen, threads)
+            self.batcher.alone = self.model.run_alone
 
     async def calibrate(self) -> None:
         """Measures larger batches while there is nothing else to do, and takes the largest that pays."""
@@ -106,28 +118,19 @@ class Registry:
             )
 
     def _load(self, bundle: Bundle) -> Served:
-        threads = self._settings.threads or (cores() if bundle.graph.stat().st_size > LARGE else 1)
-        model = self._prove(bundle, threads)
+        model = Model(bundle, limits=self._settings, providers=self._settings.providers)
+        model.prove()
         plan = calibrate.recall(self._settings.cache, model) or calibrate.quick(model)
-        fitting = self._settings.threads or (cores() if plan.heavy else 1)
-        if fitting != threads:  # its size misled us
-            model = self._prove(bundle, fitting)
         return Served(model, plan, self._settings, self._metrics, self._pool)
 
-    def _prove(self, bundle: Bundle, threads: int) -> Model:
-        model = Model(bundle, limits=self._settings, providers=self._settings.providers, threads=threads)
-        model.prove()
-        return model
-
     async def calibrate(self) -> None:
-        """After all is ready: finds each model's best batch, and remembers it for the next start."""
+        """After all is ready: finds what is best for each model, and remembers it for the next start."""
         for name, served in self.served.items():
+            await served.widen()
             if served.plan.next:
                 await served.calibrate()
                 calibrate.remember(self._settings.cache, served.model, served.plan)
-            self._log.info(
-                "calibrated", {"model": name, "threads": served.model.engine.threads, "plan": str(served.plan)}
-            )
+            self._log.info("calibrated", {"model": name, "threads": served.threads, "plan": str(served.plan)})
 
     def get(self, name: str | None) -> Served:
         """The model of that name, or the default one. Raises UnknownModel, Unavailable."""

@@ -32,7 +32,7 @@ class Settings(BaseSettings, Limits):
     variant: str | None = Field(None, description="the variant of the graphs to run, such as fp16 or int8")
     threads: Count | None = Field(
         None,
-        description="threads inside one run of a graph (intra_op); unless given: 1 if light, else all cores",
+        description="threads inside the graph for a request that is alone; unless given: all cores if it is heavy",
     )
     batch: Count | None = Field(None, description="rows of one run of a graph at most; unless given: what pays")
     engine: Literal["auto", "loop", "thread"] = Field(

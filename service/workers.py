@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from multiprocessing.sharedctypes import Synchronized
-from types import FrameType
 
 from service.errors import StartError
 from service.logs import Log
@@ -22,6 +21,7 @@ FORK = multiprocessing.get_context("fork")  # imports are paid for once, and the
 HURRY = 1.0  # seconds; a worker that lives no longer than this is not replaced at once
 PATIENCE = 0.5  # seconds a worker waits for what another says
 FAILED = 2  # exit code
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,11 @@ class Supervisor:
 
     def run(self) -> None:
         """Until a signal. Raises StartError if a worker's models cannot be loaded."""
-        for sig in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(sig, self._stop)
+        heard, woken = socket.socketpair()  # signals are read, never handled amid a start: no new worker is forgotten
+        woken.setblocking(False)
+        signal.set_wakeup_fd(woken.fileno())
+        for sig in SIGNALS:
+            signal.signal(sig, lambda sig, frame: None)
         host, port = self._sockets[0].getsockname()[:2]
         self._log.info("listening", {"url": f"http://{host}:{port}"})
         failure = None
@@ -99,8 +102,11 @@ class Supervisor:
                 if not process.is_alive():
                     self._bury(index)
             self._fill()
-            news: list[int | Connection] = [process.sentinel for process, _, _ in self._living.values()]
-            wait(news + [pipe for _, pipe, _ in self._living.values() if not pipe.closed], HURRY)
+            news: list[int | Connection | socket.socket] = [process.sentinel for process, _, _ in self._living.values()]
+            news += [pipe for _, pipe, _ in self._living.values() if not pipe.closed]
+            if heard in wait([heard, *news], HURRY):
+                for number in heard.recv(len(SIGNALS)):
+                    self._stop(number)
         if failure:
             raise StartError(failure)
 
@@ -115,15 +121,19 @@ class Supervisor:
         ours, theirs = FORK.Pipe()
         worker = Worker(index, self._sockets[index], self._family, self._count, theirs)
         process = FORK.Process(target=self._child, args=(worker, ours))
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child has handlers of its own
         process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         theirs.close()
         self._living[index] = process, ours, time.monotonic()
 
     def _child(self, worker: Worker, ours: Connection) -> None:
         os.setpgrp()  # a terminal's Ctrl-C reaches the supervisor alone, which passes it on
         ours.close()
-        for sig in (signal.SIGTERM, signal.SIGINT):
+        signal.set_wakeup_fd(-1)
+        for sig in SIGNALS:
             signal.signal(sig, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self._work(worker)
 
     def _heard(self, pipe: Connection) -> str | None:
@@ -134,7 +144,7 @@ class Supervisor:
             pipe.close()
             return None
         if isinstance(said, str):
-            self._stop(signal.SIGINT, None)
+            self._stop(signal.SIGINT)
             return said
         if self._measured:
             self._count.value = max(self._count.value, said)
@@ -147,7 +157,7 @@ class Supervisor:
             self._log.warning("worker died", {"worker": index, "exit_code": process.exitcode})
             time.sleep(max(0.0, HURRY - (time.monotonic() - started)))
 
-    def _stop(self, sig: int, frame: FrameType | None) -> None:
+    def _stop(self, sig: int) -> None:
         self._stopping = True
         for process, _, _ in list(self._living.values()):
             if process.pid and process.is_alive():

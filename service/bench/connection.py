@@ -22,6 +22,9 @@ class Answer(NamedTuple):
 
 
 class Owner(Protocol):
+    def made(self, connection: "Connection") -> None:
+        """It is open, and not yet free."""
+
     def answered(self, answer: Answer, said: bytes) -> None:
         """What became of a request; `said` is the body of a refusal."""
 
@@ -56,6 +59,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its base class
+        self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -51,13 +51,9 @@ class Load:
 
     async def run(self, progress: Callable[[], None] = lambda: None) -> None:
         """Raises BraidError if the server cannot be reached at the beginning."""
-        try:
-            await asyncio.gather(*(self._connect() for _ in range(self.plan.connections)))
-        except OSError as error:
-            self._close()
-            raise unreachable(self._target, error) from error
         gc.disable()  # a collection over all answers would be a pause that looks like the server's
         try:
+            await self._connect_all()
             self._begin()
             while time.perf_counter() < self.end or self._unanswered():
                 await asyncio.sleep(min(TICK, max(PAUSE, self.end - time.perf_counter())))
@@ -65,8 +61,10 @@ class Load:
                 progress()
         finally:
             gc.enable()
-            self._over.set()
-            self._close()
+            await self._leave()
+
+    def made(self, connection: Connection) -> None:
+        self._open.add(connection)
 
     def answered(self, answer: Answer, said: bytes) -> None:
         self.answers.append(answer)
@@ -145,14 +143,20 @@ class Load:
         self.sent += start >= self.start
         self.answers.append(Answer(start, time.perf_counter(), outcome, next(self._requests).subset))
 
+    async def _connect_all(self) -> None:
+        tries = (self._connect() for _ in range(self.plan.connections))
+        for made in await asyncio.gather(*tries, return_exceptions=True):
+            if isinstance(made, OSError):
+                raise unreachable(self._target, made) from made
+            if isinstance(made, BaseException):
+                raise made
+
     async def _connect(self) -> Connection:
         connect = asyncio.get_running_loop().create_connection(
             lambda: Connection(self), self._target.host, self._target.port, ssl=self._tls
         )
         async with asyncio.timeout(self.plan.timeout):  # TimeoutError is an OSError
-            _, connection = await connect
-        self._open.add(connection)
-        return connection
+            return (await connect)[1]
 
     async def _reconnect(self) -> None:
         """In a closed loop each failure is a request that was refused; in an open one what is due waits."""
@@ -165,6 +169,10 @@ class Load:
                     self._fail(time.perf_counter(), "refused")
             await asyncio.sleep(AGAIN)
 
-    def _close(self) -> None:
-        for connection in list(self._open):
-            connection.close()
+    async def _leave(self) -> None:
+        """Nothing may be half-open at the end: uvloop would wait for it for ever (0.23, loop.close)."""
+        self._over.set()
+        while self._tasks or self._open:
+            for connection in list(self._open):
+                connection.close()
+            await asyncio.sleep(PAUSE)

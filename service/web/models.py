@@ -24,7 +24,8 @@ def describe(served: Served, limits: Limits) -> dict[str, Any]:
         "providers": list(model.engine.providers),
         "calibration": {
             "engine": "loop" if served.inline else "thread",
-            "threads": model.engine.threads,
+            "threads": served.threads,
+            "lanes": served.batcher.lanes,
             "batch": served.batcher.size,
             "encode_seconds": served.plan.encode,
             "run_seconds": {str(rows): seconds for rows, seconds in served.plan.runs.items()},
