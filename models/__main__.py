@@ -1,4 +1,4 @@
-"""python -m models: data, train, evaluate, export."""
+"""python -m models: data, train, evaluate, export, quantize."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,9 @@ from rich.table import Table
 
 from models import card, example, recipe, runs
 from models import export as exporter
+from models import quantize as quantizer
 from models.datasets import digits, origins
+from models.quantize import Device, Kind, Order
 from models.recipe import Recipe
 from models.runs import Evaluation
 from service.bundle import CARD
@@ -92,6 +94,25 @@ def export(
     console.print(f"wrote {to}; next: braid verify {to}")
 
 
+@app.command()
+def quantize(
+    folder: Annotated[Path, typer.Argument(metavar="BUNDLE", help="a folder with a manifest.yaml")],
+    kind: Annotated[Kind | None, typer.Option(help="int8 unless --for cuda  [fp16 there]")] = None,
+    bound: Annotated[
+        float | None, typer.Option(min=1e-6, help="largest difference of an output  [fp16 0.01, int8 0.15]")
+    ] = None,
+    device: Annotated[
+        Device, typer.Option("--for", help="cuda: CPU time decides nothing, CUDA is not measured")
+    ] = Device.CPU,
+    examples: Annotated[Path | None, typer.Option(help="labelled rows: LABEL/EXAMPLE/PART.*, for accuracy")] = None,
+) -> None:
+    """Add a smaller variant of the graph, compared with the original; refused if it is slower or off by too much."""
+    kind = kind or quantizer.USUAL[device]
+    bound = quantizer.BOUNDS[kind] if bound is None else bound
+    quantizer.quantize(Order(folder=folder, kind=kind, bound=bound, device=device, examples=examples), console)
+    console.print(f"wrote {folder}; next: braid verify {folder} --variant {kind}")
+
+
 def show(chosen: Recipe, found: Evaluation) -> None:
     head, _, *lines = [line.strip("| ").split(" | ") for line in card.table(chosen, found).splitlines()]
     table = Table(*head, title="accuracy / expected calibration error, %; all unseen")
@@ -118,7 +139,7 @@ def main() -> None:
     try:
         app()
     except (OSError, ValueError, BundleError) as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
 
 
