@@ -132,6 +132,8 @@ def test_nothing_to_send_says_what_the_model_takes(server: Server) -> None:
     [
         (("127.0.0.1:9",), "not a URL"),
         (("http://[", "--text", "a"), "not a URL"),
+        (("http://a..b", "--text", "a"), "not a URL"),
+        (("http://a:99999", "--text", "a"), "not a URL"),
         (("http://127.0.0.1:9", "--text", "a"), "cannot connect"),
         (("http://127.0.0.1:9",), "cannot connect"),
         (("http://127.0.0.1:9", "--image", "nothing.png"), "nothing.png"),

@@ -5,7 +5,7 @@ import gc
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from service.bench.connection import Answer, Connection, Outcome
@@ -53,8 +53,7 @@ class Load:
         """Raises BraidError if the server cannot be reached at the beginning."""
         gc.disable()  # a collection over all answers would be a pause that looks like the server's
         try:
-            await self._connect_all()
-            self._begin()
+            self._begin(await self._connect_all())
             while time.perf_counter() < self.end or self._unanswered():
                 await asyncio.sleep(min(TICK, max(PAUSE, self.end - time.perf_counter())))
                 self._expire(time.perf_counter() - self.plan.timeout)
@@ -91,15 +90,15 @@ class Load:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _begin(self) -> None:
+    def _begin(self, connections: Sequence[Connection]) -> None:
         begin = time.perf_counter()
         self.start = begin + self.plan.warmup
         self.end = self.start + self.plan.seconds
         if self.plan.rate is None:
-            for connection in list(self._open):
+            for connection in connections:
                 self.free(connection)
         else:
-            self._idle.extend(self._open)
+            self._idle.extend(connections)
             self._to_come = round(self.plan.rate * (self.plan.warmup + self.plan.seconds))
             pace = (asyncio.get_running_loop(), begin, self.plan.rate, self._to_come)
             threading.Thread(target=self._pace, args=pace, daemon=True).start()
@@ -143,13 +142,13 @@ class Load:
         self.sent += start >= self.start
         self.answers.append(Answer(start, time.perf_counter(), outcome, next(self._requests).subset))
 
-    async def _connect_all(self) -> None:
+    async def _connect_all(self) -> list[Connection]:
         tries = (self._connect() for _ in range(self.plan.connections))
-        for made in await asyncio.gather(*tries, return_exceptions=True):
-            if isinstance(made, OSError):
-                raise unreachable(self._target, made) from made
-            if isinstance(made, BaseException):
-                raise made
+        made = await asyncio.gather(*tries, return_exceptions=True)
+        for each in made:
+            if isinstance(each, OSError):
+                raise unreachable(self._target, each) from each
+        return [each for each in made if isinstance(each, Connection) and each in self._open]
 
     async def _connect(self) -> Connection:
         connect = asyncio.get_running_loop().create_connection(

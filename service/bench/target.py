@@ -40,6 +40,7 @@ def parse(url: str) -> Target:
     try:
         split = urlsplit(url)
         host, port = split.hostname, split.port
+        (host or "").encode("idna")
     except ValueError as error:
         raise BraidError(f"{url}: not a URL: {error}") from error
     if split.scheme not in PORTS or not host:

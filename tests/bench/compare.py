@@ -103,6 +103,7 @@ def set_up(bench: Bench, names: Sequence[str]) -> None:
             try:
                 bench.run("bench.py", "--setup", "--contestants", name)
             except subprocess.CalledProcessError:
+                shutil.rmtree(bench.environment(name), ignore_errors=True)
                 echo(f"{name}: no environment; it is left out", err=True)
 
 

@@ -104,9 +104,10 @@ def ratios(lines: Sequence[Line]) -> list[str]:
         if not line.ours or not others:
             continue
         rate, p50 = max(others, key=lambda other: other.rate), min(others, key=lambda other: other.p50)
+        plural = "s" if line.connections > 1 else ""
         said.append(
-            f"- {line.title}, {line.connections} connections: {line.rate / rate.rate:.2f} times the requests/s of "
-            f"{rate.title} for {line.cpu / rate.cpu:.2f} times its CPU; p50 {line.p50 / p50.p50:.2f} times that of "
+            f"- {line.title}, {line.connections} connection{plural}: {line.rate / rate.rate:.2f} times the requests/s "
+            f"of {rate.title} for {line.cpu / rate.cpu:.2f} times its CPU; p50 {line.p50 / p50.p50:.2f} times that of "
             f"{p50.title}; p99 {line.p99 / line.p50:.1f} times p50."
         )
     return said
