@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +66,10 @@ def test_workers_do_not_outlive_a_supervisor_that_was_killed(bundle: Bundle) -> 
         pids = workers(server)
         server.process.kill()
     eventually(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()])
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.2, 0.4])
+def test_a_signal_during_the_start_reaches_every_worker(bundle: Bundle, delay: float) -> None:
+    with serve(bundle.folder, wait=False, BRAID_WORKERS="3") as server:
+        time.sleep(delay)
+        assert server.stop() == 0
