@@ -72,7 +72,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --pyt
 
 lock: .venv/pip  ## resolve all dependencies anew and write docker/lock/*.txt
 	$(PIP) uv
-	$(COMPILE) --upgrade pyproject.toml --extra dev --extra train --excludes $(LOCK)/dev.exclude -o $(LOCK)/dev.txt
+	$(COMPILE) --upgrade pyproject.toml --extra dev --extra train --extra bench --excludes $(LOCK)/dev.exclude -o $(LOCK)/dev.txt
 	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml --excludes $(LOCK)/cpu.exclude -o $(LOCK)/cpu.txt
 	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml --excludes $(LOCK)/librosa.exclude -o $(LOCK)/librosa.txt
 	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml $(LOCK)/gpu.in --excludes $(LOCK)/gpu.exclude -o $(LOCK)/gpu.txt
