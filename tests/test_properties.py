@@ -187,27 +187,28 @@ def sent(server: Server, path: str = "/v1/predict") -> socket.socket:
 
 def test_clients_that_hang_up_free_their_places(patient: Server) -> None:
     before = patient.metric("braid_disconnects_total")
-    waiting = [sent(patient) for _ in range(20)]  # five seconds of work
-    eventually(lambda: patient.metric("braid_in_flight") == 20)
+    waiting = [sent(patient) for _ in range(40)]  # at least five seconds of work
+    eventually(lambda: patient.metric("braid_in_flight") > 30)
     for connection in waiting:
         connection.close()
     start = time.perf_counter()
     assert patient.predict(text=b"a").status_code == 200
     assert time.perf_counter() - start < 2.5
-    eventually(lambda: patient.metric("braid_disconnects_total") - before == 20)
-    assert patient.metric("braid_in_flight") == patient.metric("braid_queue_depth") == 0
+    eventually(lambda: patient.metric("braid_in_flight") == 0)
+    assert patient.metric("braid_disconnects_total") - before > 30
+    assert patient.metric("braid_queue_depth") == 0
 
 
 def test_a_deadline_that_has_passed_is_504_before_the_graph_runs(patient: Server) -> None:
     before = patient.metric("braid_batch_size_sum")
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(patient.predict, text=b"a")
-        eventually(lambda: patient.metric("braid_in_flight") == 1)
+    with ThreadPoolExecutor(8) as pool:
+        early = [pool.submit(patient.predict, text=b"a") for _ in range(8)]
+        eventually(lambda: patient.metric("braid_queue_depth") > 2)
         late = patient.predict(text=b"a", headers={"Braid-Timeout": "0.01"})
-        assert first.result().status_code == 200
+        assert all(answer.result().status_code == 200 for answer in early)
     assert late.status_code == 504
     assert late.json()["code"] == "deadline_exceeded"
-    assert patient.metric("braid_batch_size_sum") - before == 1
+    assert patient.metric("braid_batch_size_sum") - before == len(early)
 
 
 def test_probes_answer_while_the_model_works(patient: Server) -> None:
