@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.encoders.masks import Conv1d, Conv2d, pool
+from models.encoders.masks import Conv, pool
 
 
 class Audio(nn.Module):
@@ -13,15 +13,19 @@ class Audio(nn.Module):
         super().__init__()
         a, b, c, d, e = channels
         self.convs = nn.ModuleList(
-            (Conv2d(1, a, (2, 2)), Conv2d(a, b, (2, 2)), Conv2d(b, c, (2, 1)), Conv2d(c, d, (2, 1)))
+            (
+                Conv(1, a, (3, 3), (2, 2), rows=1),
+                Conv(a, b, (3, 3), (2, 2), rows=1),
+                Conv(b, c, (3, 3), (2, 1), rows=1),
+                Conv(c, d, (3, 3), (2, 1), rows=1),
+                Conv(d, e, (mels // 16, 3)),
+            )
         )
-        self.time = Conv1d(d * (mels // 16), e, 3)
         self.project = nn.Linear(2 * e, width)
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         x, valid = features[:, None], mask[:, None, None]  # (B, 1, mels, F), (B, 1, 1, F)
         for conv in self.convs:
-            x, valid = conv(x, valid)
-        x, valid = x.flatten(1, 2), valid[:, 0]  # (B, d * mels / 16, F / 4), (B, 1, F / 4)
-        h: Tensor = self.project(pool(self.time(x, valid), valid))  # (B, width)
+            x, valid = conv(x, valid)  # at last (B, e, 1, F / 4)
+        h: Tensor = self.project(pool(x, valid))  # (B, width)
         return h

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.encoders.masks import Conv1d, pool
+from models.encoders.masks import Conv, pool
 
 
 class Text(nn.Module):
@@ -11,13 +11,13 @@ class Text(nn.Module):
     def __init__(self, vocabulary: int, embedding: int, channels: int, width: int) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocabulary, embedding)
-        self.first = Conv1d(embedding, channels, 5)
-        self.second = Conv1d(channels, channels, 5)
+        self.first = Conv(embedding, channels, (1, 5))
+        self.second = Conv(channels, channels, (1, 5))
         self.project = nn.Linear(2 * channels, width)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        valid = mask[:, None]  # (B, 1, T)
-        x = self.embed(ids).transpose(1, 2)  # (B, embedding, T)
-        x = self.second(self.first(x, valid), valid)  # (B, channels, T)
+        valid = mask[:, None, None]  # (B, 1, 1, T)
+        x = self.embed(ids).transpose(1, 2)[:, :, None]  # (B, embedding, 1, T)
+        x, valid = self.second(*self.first(x, valid))  # (B, channels, 1, T)
         h: Tensor = self.project(pool(x, valid))  # (B, width)
         return h

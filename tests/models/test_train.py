@@ -98,7 +98,7 @@ def test_the_commands_make_a_bundle_that_the_service_proves(
     monkeypatch.setattr(prepare, "SENTENCES", 100)
     work, to = ["--work", str(tmp_path / "work")], tmp_path / "bundle"
     invoke("train", str(recipe_file), *work, "--data", str(data), "--threads", "1")
-    invoke("train", str(recipe_file), *work, "--data", str(data), "--resume")  # nothing is left to do
+    invoke("train", str(recipe_file), *work, "--data", str(data), "--resume", "--threads", "1")  # nothing is left to do
     table = invoke("evaluate", str(recipe_file), *work, "--data", str(data))
     assert all(head in table for head in ("TIA", "clean", "degraded"))
     invoke("export", str(recipe_file), *work, "--to", str(to))
