@@ -46,5 +46,5 @@ def activated(activation: str, scores: Array) -> Array:
         shifted = np.exp(scores - scores.max())
         return np.asarray(shifted / shifted.sum())
     if activation == "sigmoid":
-        return np.asarray(1 / (1 + np.exp(-scores)))
+        return np.asarray(np.exp(-np.logaddexp(0, -scores)))  # 1 / (1 + exp(-scores)) overflows
     return scores
