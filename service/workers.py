@@ -96,17 +96,17 @@ class Supervisor:
         failure = None
         self._fill()
         while self._living:
+            news: list[int | Connection | socket.socket] = [process.sentinel for process, _, _ in self._living.values()]
+            news += [pipe for _, pipe, _ in self._living.values() if not pipe.closed]
+            if heard in wait([heard, *news], HURRY):
+                for number in heard.recv(len(SIGNALS)):
+                    self._stop(number)
             for index, (process, pipe, _) in list(self._living.items()):
                 if not pipe.closed and pipe.poll():
                     failure = self._heard(pipe) or failure
                 if not process.is_alive():
                     self._bury(index)
             self._fill()
-            news: list[int | Connection | socket.socket] = [process.sentinel for process, _, _ in self._living.values()]
-            news += [pipe for _, pipe, _ in self._living.values() if not pipe.closed]
-            if heard in wait([heard, *news], HURRY):
-                for number in heard.recv(len(SIGNALS)):
-                    self._stop(number)
         if failure:
             raise StartError(failure)
 
