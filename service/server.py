@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Sequence
-from socket import socket
+from socket import SHUT_RDWR, socket
 from types import FrameType
 
 import uvicorn
@@ -49,34 +49,49 @@ class Server(uvicorn.Server):
         )
         self._registry, self._settings, self._metrics = registry, settings, metrics
         self._log, self._worker = log, worker
+        self._loop: asyncio.AbstractEventLoop | None = None  # until it runs
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._worker.supervisor.fileno(), self._orphaned)
+        self._loop = loop = asyncio.get_running_loop()
+        loop.add_reader(self._worker.supervisor.fileno(), self._orphaned, loop)
+        if self._worker.first:
+            await super().startup(sockets)
+            self._loading = asyncio.create_task(self._load())
+        elif await self._load():
+            await super().startup(sockets)
         self._siblings = await self._worker.answer_siblings(self._metrics.render)
-        self._loading = asyncio.create_task(self._load())
 
-    async def _load(self) -> None:
+    async def _load(self) -> bool:
+        """Whether the models are there."""
         try:
             await asyncio.to_thread(self._registry.load)
         except StartError as error:
             self._worker.tell(str(error))
-        else:
-            self._log.info("ready", {"models": list(self._registry.served), "worker": self._worker.index})
-            self._worker.tell(self._registry.workers)
-            await self._registry.calibrate()
-            gc.collect()
-            gc.freeze()  # what is loaded stays: the collector need not look at it again and again
+            return False
+        self._log.info("ready", {"models": list(self._registry.served), "worker": self._worker.index})
+        self._worker.tell(self._registry.workers)
+        self._calibrating = asyncio.create_task(self._calibrate())
+        return True
 
-    def _orphaned(self) -> None:
+    async def _calibrate(self) -> None:
+        await self._registry.calibrate()
+        gc.collect()
+        gc.freeze()  # what is loaded stays: the collector need not look at it again and again
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Refuses new connections from here on; the supervisor's copy of the socket would still take them."""
+        for bound in sockets or []:
+            bound.shutdown(SHUT_RDWR)
+        await super().shutdown(sockets)
+
+    def _orphaned(self, loop: asyncio.AbstractEventLoop) -> None:
         """The supervisor says nothing, so a readable pipe is one that it no longer holds."""
-        self._loop.remove_reader(self._worker.supervisor.fileno())
+        loop.remove_reader(self._worker.supervisor.fileno())
         self.handle_exit(signal.SIGINT, None)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: not ready at once, still accepting for `drain` seconds. SIGINT, or a second signal: no waiting."""
-        if self._registry.draining:
+        if self._registry.draining or not self._loop:
             self.force_exit = self.should_exit
             self.should_exit = True
             return

@@ -33,6 +33,7 @@ class Worker:
     family: str  # random: containers that share a network share the names below, and process ids
     count: "Synchronized[int]"
     supervisor: Connection
+    first: bool  # there is no other: answers probes while it loads; later ones listen when they can serve
 
     def tell(self, said: int | str) -> None:
         """How many workers the models are worth, or why they cannot be loaded."""
@@ -119,7 +120,7 @@ class Supervisor:
         while len(self._sockets) <= index:
             self._sockets.append(bind(self._sockets[0].getsockname()[:2], shared=True))
         ours, theirs = FORK.Pipe()
-        worker = Worker(index, self._sockets[index], self._family, self._count, theirs)
+        worker = Worker(index, self._sockets[index], self._family, self._count, theirs, not self._living)
         process = FORK.Process(target=self._child, args=(worker, ours))
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child has handlers of its own
         process.start()
