@@ -9,7 +9,7 @@ import numpy as np
 from service.bundle import Bundle
 from service.collate import Collate
 from service.engine import Engine, first_line
-from service.errors import BundleError, MissingPart, RequestError, UnknownPart
+from service.errors import BundleError, InvalidInput, MissingPart, RequestError, UnknownPart
 from service.limits import DEFAULTS, Limits
 from service.types import FLOAT, Parts, Row, Stages
 
@@ -49,6 +49,8 @@ class Model:
             except RequestError as error:
                 error.part = name
                 raise
+            except Exception as error:  # a decoder's bug that an upload has found must cost its sender only
+                raise InvalidInput("cannot be decoded", part=name) from error
             stages[f"encode.{name}"] = time.perf_counter() - start
         if self._present:
             row[self._present] = np.array([name in parts for name in self.manifest.inputs], FLOAT)

@@ -65,8 +65,8 @@ class Server(uvicorn.Server):
         """Whether the models are there."""
         try:
             await asyncio.to_thread(self._registry.load)
-        except StartError as error:
-            self._worker.tell(str(error))
+        except Exception as error:  # whatever it is, a server that never becomes ready must say why
+            self._worker.tell(str(error) if isinstance(error, StartError) else f"loading failed: {error!r}")
             return False
         self._log.info("ready", {"models": list(self._registry.served), "worker": self._worker.index})
         self._worker.tell(self._registry.workers)

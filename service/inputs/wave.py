@@ -13,6 +13,7 @@ from service.limits import Limits
 from service.types import FLOAT, Array
 
 BLOCK = 65_536  # frames decoded at once; memory never follows what a header claims
+ENDLESS = 2**40  # frames; libsndfile says about 2**63 of a stream whose header says nothing
 TAIL = 0.1  # seconds decoded beyond the head, so that the resampler's filter sees what follows
 FORMATS = {"WAV", "WAVEX", "FLAC", "OGG", "MP3"}
 SUBTYPES = {
@@ -56,6 +57,8 @@ def check(rate: int, channels: int, frames: int, limits: Limits) -> None:
         )
     if channels > limits.audio_channels:
         raise OverLimit(f"{channels} channels", limit=limits.audio_channels)
+    if frames >= ENDLESS:
+        raise InvalidInput("a recording that does not tell its length")
     if frames > limits.audio_seconds * rate:
         raise OverLimit(f"{frames / rate:.0f} seconds", limit=limits.audio_seconds)
 
