@@ -1,7 +1,7 @@
+ARG BASE=python:3.11-slim-bookworm
 # The GPU image is this file, too:
 #   docker build -t braid:gpu --build-arg BASE=nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04 --build-arg LOCK=gpu .
 # LOCK: cpu, gpu, or librosa (cpu with librosa, for bundles whose features only librosa computes): docker/lock/*.txt
-ARG BASE=python:3.11-slim-bookworm
 
 # hadolint ignore=DL3006
 FROM ${BASE} AS base
