@@ -24,6 +24,8 @@ def write(recipe: Recipe, found: Evaluation) -> str:
         folds=len(recipe.folds),
         speakers="; ".join(" and ".join(group) for group in recipe.folds),
         triples=evaluate.TRIPLES,
+        steps=recipe.training.steps,
+        fold_steps=recipe.training.fold_steps,
         unseen=table(recipe, found),
         by_speaker=listed(found.speakers),
         served=listed(found.served),

@@ -42,4 +42,4 @@ def test_the_card_has_a_row_for_each_condition_and_a_column_for_each_subset() ->
     text = card.write(recipe.read("digits"), found)
     assert "| condition | T | I | A | TI | TA | IA | TIA |" in text
     assert "| clean | 90.0 / 1.0 |" in text
-    assert "python -m models train digits" in text
+    assert "python -m models train digits && python -m models evaluate digits" in text
