@@ -36,12 +36,12 @@ class Batcher(Generic[Item, Result]):
 
     def __init__(
         self,
-        run: Callable[[list[Item]], Sequence[Result]],
+        run: Callable[[list[Item]], Sequence[Result | Exception]],
         *,
         size: int = 16,
         engine: Executor | None = None,
         lanes: int = 1,
-        alone: Callable[[list[Item]], Sequence[Result]] | None = None,
+        alone: Callable[[list[Item]], Sequence[Result | Exception]] | None = None,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
         self.size = size
@@ -112,7 +112,7 @@ class Batcher(Generic[Item, Result]):
         return batch
 
     def _attempt(
-        self, run: Callable[[list[Item]], Sequence[Result]], items: list[Item]
+        self, run: Callable[[list[Item]], Sequence[Result | Exception]], items: list[Item]
     ) -> tuple[Sequence[Result | Exception], float]:
         """Results or errors, one an item, and the seconds taken. The only place that catches every exception."""
         start = time.perf_counter()

@@ -11,7 +11,7 @@ from service.collate import Collate
 from service.engine import Engine, first_line
 from service.errors import BundleError, InvalidInput, MissingPart, RequestError, UnknownPart
 from service.limits import DEFAULTS, Limits
-from service.types import FLOAT, Parts, Row, Stages
+from service.types import FLOAT, Encode, Parts, Row, Stages
 
 ROW_TOLERANCE = 1e-4  # relative to max(1, |x|); a wrong resize is off by 1e-2, another CPU's FFT by 1e-6
 
@@ -40,33 +40,40 @@ class Model:
 
         Raises UnknownPart, MissingPart, and what the part's decoder raises, with the part's name.
         """
-        self._complete(parts)
-        row: Row = {}
-        for name, data in parts.items():
-            start = time.perf_counter()
-            try:
-                row.update(self._encoders[name](data))
-            except RequestError as error:
-                error.part = name
-                raise
-            except Exception as error:  # a decoder's bug that an upload has found must cost its sender only
-                raise InvalidInput("cannot be decoded", part=name) from error
-            stages[f"encode.{name}"] = time.perf_counter() - start
-        if self._present:
-            row[self._present] = np.array([name in parts for name in self.manifest.inputs], FLOAT)
+        row = self.encode_all([(parts, stages)])[0]
+        if isinstance(row, RequestError):
+            raise row
         return row
 
-    def _complete(self, parts: Collection[str]) -> None:
+    def encode_all(self, calls: Sequence[tuple[Parts, Stages]]) -> list[Row | RequestError]:
+        """Several calls, in their order: all texts, all pictures, all sounds.
+
+        So the code of one kind of part stays in the processor's caches, which saves a quarter of a small part's time.
+        """
+        rows = [self._begun(parts) for parts, _ in calls]
+        for name, encode in self._encoders.items():
+            for i, (parts, stages) in enumerate(calls):
+                row = rows[i]
+                if name in parts and not isinstance(row, RequestError):
+                    start = time.perf_counter()
+                    rows[i] = extended(row, encode, parts[name], name)
+                    stages[f"encode.{name}"] = time.perf_counter() - start
+        return rows
+
+    def _begun(self, parts: Collection[str]) -> Row | RequestError:
+        """A row that says which parts there are."""
         for name in parts:
             if name not in self.manifest.inputs:
                 known = ", ".join(self.manifest.inputs)
-                raise UnknownPart(f"this model has no such part; it takes {known}")
+                return UnknownPart(f"this model has no such part; it takes {known}")
         if not parts:
-            raise MissingPart(f"no part at all; send at least one of {', '.join(self.manifest.inputs)}")
-        if self.manifest.missing.policy == "reject":
-            for name in self.manifest.inputs:
-                if name not in parts:
-                    raise MissingPart("this model cannot do without it", part=name)
+            return MissingPart(f"no part at all; send at least one of {', '.join(self.manifest.inputs)}")
+        if self._present:
+            return {self._present: np.array([name in parts for name in self.manifest.inputs], FLOAT)}
+        for name in self.manifest.inputs:
+            if name not in parts:
+                return MissingPart("this model cannot do without it", part=name)
+        return {}
 
     def widen(self, threads: int) -> None:
         """Loads the graph once more, for `run_alone`, with several threads inside."""
@@ -163,6 +170,18 @@ class Model:
         if unknown := bound - graph:
             names = f"the manifest names {listed(unknown)}"
             raise BundleError(f"{self.bundle.folder}: {names}, but the graph's {what} are {listed(graph)}")
+
+
+def extended(row: Row, encode: Encode, data: bytes, part: str) -> Row | RequestError:
+    try:
+        return row | encode(data)
+    except RequestError as error:
+        error.part = part
+        return error
+    except Exception as error:  # a decoder's bug that an upload has found must cost its sender only
+        refusal = InvalidInput("cannot be decoded", part=part)
+        refusal.__cause__ = error
+        return refusal
 
 
 def differences(row: Row, expected: Row) -> dict[str, float]:

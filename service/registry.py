@@ -44,15 +44,16 @@ class Served:
             lanes=lanes,
             observe=self.metrics.batch,
         )
+        self._small: Batcher[tuple[Parts, Stages], Row] = Batcher(model.encode_all, size=MOST)
         self.metrics.watch(lambda: len(self.batcher), lambda: self.admission.items, lambda: self.admission.bytes)
 
     def _batch(self) -> int:
         return min(self._settings.batch or self.plan.batch, self.model.most or MOST)
 
     async def encode(self, parts: Parts, stages: Stages) -> Row:
-        """On the loop if it is short, else in one job of the pool, never one a part."""
+        """If it is short on the loop, with what else arrived in this turn; else in one job of the pool, never one a part."""
         if self.plan.inline_encode(sum(map(len, parts.values())) / self._example_bytes):
-            return self.model.encode(parts, stages)
+            return await self._small((parts, stages), {})
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.encode, parts, stages)
 
     @property

@@ -251,6 +251,8 @@ def normalizer(spec: Image) -> Callable[[Array], Array]:
     axis = 0 if spec.layout == "chw" else -1
 
     def normalize(pixels: Array) -> Array:
+        if channels == 1:
+            return np.asarray(tables[0].take(np.moveaxis(pixels, -1, axis)))
         return np.stack([tables[c].take(pixels[..., c]) for c in range(channels)], axis)
 
     return normalize
