@@ -11,6 +11,7 @@ from prometheus_client.samples import Sample
 from service.types import Stages
 
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+TOGETHER = 64  # answers
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # timestamps of no use here, and not summable
@@ -44,6 +45,8 @@ class Metrics:
         return self._models[model]
 
     def render(self) -> bytes:
+        for model in self._models.values():
+            model.count()
         return generate_latest(self.registry)
 
 
@@ -55,6 +58,7 @@ class ModelMetrics:
         self._requests: dict[int, Counter] = {}
         self._stages: dict[str, Histogram] = {}
         self._seconds = metrics.seconds.labels(model)
+        self._answers: list[tuple[int, float, Stages]] = []
         self.batch: Callable[[float], None] = metrics.batches.labels(model).observe
         self.disconnect: Callable[[], None] = metrics.disconnects.labels(model).inc
 
@@ -65,6 +69,17 @@ class ModelMetrics:
         self._metrics.held_bytes.labels(self._model).set_function(held_bytes)
 
     def answered(self, status: int, seconds: float, stages: Stages) -> None:
+        """Counted a little later, many at once: that takes half the time."""
+        self._answers.append((status, seconds, stages))
+        if len(self._answers) >= TOGETHER:
+            self.count()
+
+    def count(self) -> None:
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            self._count(*answer)
+
+    def _count(self, status: int, seconds: float, stages: Stages) -> None:
         counter = self._requests.get(status)
         if counter is None:
             counter = self._requests[status] = self._metrics.requests.labels(self._model, str(status))

@@ -34,8 +34,8 @@ class Classification(Spec):
 
     def decode(self, row: Row, top_k: int | None = None) -> dict[str, Any]:
         scores = activated(self.activation, row[self.tensor])
-        order = np.argsort(-scores, kind="stable")[: TOP if top_k is None else top_k].tolist()
         values = scores.tolist()
+        order = sorted(range(len(values)), key=values.__getitem__, reverse=True)[: TOP if top_k is None else top_k]
         top = [{"label": self.labels[i], "score": values[i]} for i in order]
         return {"label": top[0]["label"], "score": top[0]["score"], "top": top}
 
