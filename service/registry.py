@@ -51,7 +51,7 @@ class Served:
         return min(self._settings.batch or self.plan.batch, self.model.most or MOST)
 
     async def encode(self, parts: Parts, stages: Stages) -> Row:
-        """Short ones on the loop, with what else arrived in this turn; others in one job of the pool, not one a part."""
+        """Short parts on the loop, with what else arrived in this turn; others in one job of the pool, not one each."""
         if self.plan.inline_encode(sum(map(len, parts.values())) / self._example_bytes):
             return await self._small((parts, stages), {})
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.encode, parts, stages)

@@ -17,9 +17,7 @@ from service.errors import InvalidInput, OverLimit, UnsupportedType
 from service.limits import DEFAULTS, Limits
 from service.types import FLOAT, Array, Encode, Row, Spec
 
-PIL.Image.MAX_IMAGE_PIXELS = (
-    None  # `check_size` applies the operator's limit, before any pixel is decoded
-)
+PIL.Image.MAX_IMAGE_PIXELS = None  # `check_size` applies the operator's limit, before any pixel is decoded
 PngImagePlugin.MAX_TEXT_MEMORY = 4 * 2**20  # compressed text chunks may inflate to no more than this
 
 Picture = PIL.Image.Image
