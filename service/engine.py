@@ -1,9 +1,7 @@
 """A graph in onnxruntime: feed -> arrays. The only user of onnxruntime."""
 
-import ctypes
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ os.environ.setdefault(
 import numpy as np
 import onnxruntime
 
+from service import memory
 from service.collate import Port
 from service.errors import BundleError, SettingsError
 from service.types import Array
@@ -113,7 +112,7 @@ def load(graph: Path, providers: Sequence[str], threads: int) -> onnxruntime.Inf
     if session.get_providers()[: len(names)] != names:
         started = ", ".join(map(short, session.get_providers()))
         raise SettingsError(f"of the providers {', '.join(providers)} only {started} started; is the driver there?")
-    trim_memory()
+    memory.trim()
     return session
 
 
@@ -129,12 +128,6 @@ def provider(name: str) -> str:
 
 def short(name: str) -> str:
     return name.removesuffix("ExecutionProvider")
-
-
-def trim_memory() -> None:
-    """Gives back what loading has freed: glibc would keep once more the size of the graph."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def first_line(error: Exception) -> str:

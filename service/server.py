@@ -9,7 +9,7 @@ from types import FrameType
 
 import uvicorn
 
-from service import logs
+from service import logs, memory
 from service.bundle import Bundle
 from service.errors import StartError
 from service.metrics import Metrics
@@ -25,6 +25,7 @@ BACKLOG = 2048  # connections that may wait to be accepted
 def serve(bundles: Sequence[Bundle], settings: Settings, worker: Worker) -> None:
     """Runs in a worker process until it is told to stop."""
     logs.adopt()
+    memory.few_arenas()
     log, metrics = logs.Log(settings.log), Metrics()
     registry = Registry(bundles, settings, metrics, log)
     Server(registry, settings, metrics, log, worker).run(sockets=[worker.bound])
@@ -76,6 +77,7 @@ class Server(uvicorn.Server):
     async def _calibrate(self) -> None:
         await self._registry.calibrate()
         gc.collect()
+        memory.trim()
         gc.freeze()  # what is loaded stays: the collector need not look at it again and again
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:

@@ -21,7 +21,7 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
     {"engine"},
     {"collate", "batcher", "admission", "bundle"},
     {"inputs", "outputs"},
-    {"limits"},
+    {"limits", "memory"},
     {"types", "errors"},
 ]
 HEIGHT = {module: -i for i, layer in enumerate(LAYERS) for module in layer}
