@@ -5,7 +5,7 @@ from xml.sax.saxutils import escape
 
 from tests.bench.table import Line, digits
 
-WIDTH, LEFT, RIGHT, TOP, ROW = 760, 270, 210, 62, 28
+WIDTH, LEFT, RIGHT, TOP, ROW = 800, 310, 210, 62, 28
 OURS, OTHERS = "#4269d0", "#b8bdc9"
 
 
