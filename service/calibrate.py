@@ -62,7 +62,7 @@ class Plan(Spec):
         return best
 
     def inline_encode(self, share: float) -> bool:
-        """Whether parts of `share` times the example's bytes are encoded on the event loop."""
+        """Whether parts of `share` times the example's bulk are encoded on the event loop."""
         return self.encode * share < INLINE_ENCODE
 
     def __str__(self) -> str:

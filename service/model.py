@@ -35,6 +35,11 @@ class Model:
         """The graph's own batch size, if it is not dynamic."""
         return self._collate.most
 
+    def bulk(self, parts: Parts) -> int:
+        """At a glance, how much there is to decode: a few compressed bytes may hold many pixels or samples."""
+        inputs = self.manifest.inputs
+        return sum(inputs[name].bulk(data) for name, data in parts.items() if name in inputs)
+
     def encode(self, parts: Parts, stages: Stages) -> Row:
         """The tensors of the parts that are there. Adds seconds a part to `stages`.
 

@@ -35,7 +35,7 @@ class Served:
         self.admission = Admission(settings.queue_items, settings.queue_bytes)
         self.inline = plan.inline if settings.engine == "auto" else settings.engine == "loop"
         self._settings, self._pool = settings, pool
-        self._example_bytes = sum(map(len, model.bundle.example()[0].values()))
+        self._example_bulk = model.bulk(model.bundle.example()[0])
         lanes = max(1, cores() // (settings.workers or 1)) if plan.heavy and model.engine.shared else 1
         self.batcher: Batcher[Row, Row] = Batcher(
             model.run,
@@ -52,7 +52,7 @@ class Served:
 
     async def encode(self, parts: Parts, stages: Stages) -> Row:
         """Short parts on the loop, with what else arrived in this turn; others in one job of the pool, not one each."""
-        if self.plan.inline_encode(sum(map(len, parts.values())) / self._example_bytes):
+        if self.plan.inline_encode(self.model.bulk(parts) / self._example_bulk):
             return await self._small((parts, stages), {})
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.encode, parts, stages)
 

@@ -1,5 +1,6 @@
 """A loaded bundle: rows are independent of each other, and a bundle that is not what training made does not load."""
 
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import PIL.Image
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -241,3 +243,16 @@ def rewritten_graph(folder: Path) -> Bundle:
     files = {"text": ("txt", b"a white noise"), "image": ("png", senses.png(51)), "audio": ("wav", senses.wav(0.25))}
     example = Bundle(folder=folder, manifest=document).example()
     return bundles.write(folder, document, files, *example[1:])
+
+
+def test_few_bytes_that_hold_many_pixels_or_samples_are_seen_at_a_glance(bundle: Bundle) -> None:
+    """Else they would be decoded on the event loop, and probes would wait for them."""
+    model = Model(bundle)
+    bomb = io.BytesIO()
+    PIL.Image.new("L", (5000, 5000)).save(bomb, "PNG")
+    photo = io.BytesIO()
+    PIL.Image.new("L", (5000, 5000)).save(photo, "JPEG", quality=1)
+    assert len(bomb.getvalue()) < 50_000
+    assert model.bulk({"image": bomb.getvalue()}) == 25_000_000
+    assert model.bulk({"image": photo.getvalue()}) > 5_000_000
+    assert model.bulk({"audio": b"fLaC" + bytes(1000)}) > 50 * model.bulk({"audio": b"RIFF" + bytes(1000)})

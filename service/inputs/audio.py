@@ -14,6 +14,8 @@ from service.inputs.features import Features
 from service.limits import DEFAULTS, Limits
 from service.types import FLOAT, Array, Encode, Row, Spec
 
+DENSE = 100  # bytes of samples that a byte of a compressed recording may hold
+
 
 class Trim(Spec):
     """Silence at both ends, as librosa.effects.trim(top_db, frame_length, hop_length) removes it."""
@@ -52,6 +54,10 @@ class Audio(Spec):
 
     def limit(self, limits: Limits) -> int:
         return limits.audio_bytes
+
+    def bulk(self, data: bytes) -> int:
+        """Bytes of a WAV; of another format as many as it might decode to."""
+        return len(data) if data[:4] == b"RIFF" else DENSE * len(data)
 
     def load(self, folder: Path, limits: Limits = DEFAULTS) -> Encode:
         return partial(encode, self, limits, self.features.load(folder))

@@ -32,6 +32,7 @@ UPRIGHT = {  # EXIF orientation -> what undoes it (CIPA DC-008, tag 0x0112)
     8: PIL.Image.Transpose.ROTATE_90,
 }
 PLAIN = {b"\x08\x00\x00\x00\x00": "L", b"\x08\x02\x00\x00\x00": "RGB"}  # PNG's depth, colour, ..., not interlaced
+DENSE = 100  # pixels that a byte of a compressed picture may hold
 HOLDS_EXIF = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
 BROKEN = (  # what Pillow raises on broken files
     OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, OverflowError, ZeroDivisionError,
@@ -115,6 +116,12 @@ class Image(Spec):
 
     def limit(self, limits: Limits) -> int:
         return limits.image_bytes
+
+    def bulk(self, data: bytes) -> int:
+        """Pixels of a PNG, from its header; of another format as many as its bytes might hold."""
+        if data[:4] == b"\x89PNG":
+            return int.from_bytes(data[16:20], "big") * int.from_bytes(data[20:24], "big")
+        return DENSE * len(data)
 
     def load(self, folder: Path, limits: Limits = DEFAULTS) -> Encode:
         PIL.Image.preinit()

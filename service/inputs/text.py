@@ -43,6 +43,9 @@ class Text(Spec):
     def limit(self, limits: Limits) -> int:
         return limits.text_bytes
 
+    def bulk(self, data: bytes) -> int:
+        return len(data)
+
     def load(self, folder: Path, limits: Limits = DEFAULTS) -> Encode:
         try:
             tokenizer = Tokenizer.from_file(str(folder / self.tokenizer))
