@@ -48,7 +48,7 @@ class Served:
         self.metrics.watch(lambda: len(self.batcher), lambda: self.admission.items, lambda: self.admission.bytes)
 
     def _batch(self) -> int:
-        return min(self._settings.batch or self.plan.batch, self.model.most or MOST)
+        return self.model.most or self._settings.batch or self.plan.batch
 
     async def encode(self, parts: Parts, stages: Stages) -> Row:
         """Short parts on the loop, with what else arrived in this turn; others in one job of the pool, not one each."""

@@ -7,7 +7,10 @@ import pytest
 
 from service.bundle import Bundle
 from service.errors import BundleError
-from service.registry import find
+from service.logs import Log
+from service.metrics import Metrics
+from service.registry import Registry, find
+from service.settings import Settings
 
 
 def names(*paths: Path) -> list[str]:
@@ -46,3 +49,16 @@ def test_nothing_to_serve_is_refused(paths: list[Path]) -> None:
 def test_an_empty_folder_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"no manifest\.yaml"):
         find([tmp_path])
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_the_operators_batch_is_taken_as_it_is(bundle: Bundle, batch: int) -> None:
+    registry = Registry([bundle], Settings(batch=batch, cache=None), Metrics(), Log("off"))
+    registry.load()
+    assert registry.get(None).batcher.size == batch
+
+
+def test_a_graph_of_one_row_is_never_given_more(single: Bundle) -> None:
+    registry = Registry([single], Settings(batch=64, cache=None), Metrics(), Log("off"))
+    registry.load()
+    assert registry.get(None).batcher.size == 1
