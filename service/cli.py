@@ -18,6 +18,7 @@ from service.bundle import read
 from service.errors import BraidError, RequestError
 from service.model import Model
 from service.registry import find
+from service.types import Asked
 from service.workers import Supervisor
 
 app = typer.Typer(
@@ -138,11 +139,11 @@ def predict(
     }
     parts = {} if text is None else {"text": text.encode()}
     parts |= {name: contents(file) for name, file in files.items() if file is not None}
-    answer = model.run([model.encode(parts, {})])[0]
+    row = model.encode(parts, {})
     document = {
         "model": model.manifest.name,
         "version": model.manifest.version,
-        **model.decode(answer, parts, top_k=top_k),
+        **model.decode(row | model.run([row])[0], parts, Asked(top_k)),
     }
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 

@@ -11,7 +11,7 @@ from service.collate import Collate
 from service.engine import Engine, first_line
 from service.errors import BundleError, InvalidInput, MissingPart, RequestError, UnknownPart
 from service.limits import DEFAULTS, Limits
-from service.types import FLOAT, Encode, Parts, Row, Stages
+from service.types import FLOAT, NOTHING, Asked, Encode, Parts, Row, Stages
 
 ROW_TOLERANCE = 1e-4  # relative to max(1, |x|); a wrong resize is off by 1e-2, another CPU's FFT by 1e-6
 
@@ -28,6 +28,7 @@ class Model:
         masked = {tensor for spec in self.manifest.inputs.values() for tensor in spec.masks()}
         self._collate = Collate(self.engine.inputs, masked)
         self._present = self.manifest.missing.tensor
+        self.controls = frozenset().union(*(output.controls for output in self.manifest.outputs.values()))
         self._check()
 
     @property
@@ -106,20 +107,23 @@ class Model:
         _, row, _ = self.bundle.example()
         self.engine.shrink(self._collate.feed([row]))
 
-    def decode(self, row: Row, used: Collection[str], *, top_k: int | None = None, raw: bool = False) -> dict[str, Any]:
-        """`outputs` and `parts` of the answer; with `raw` the graph's outputs as well."""
+    def decode(self, row: Row, used: Collection[str], asked: Asked = NOTHING, *, raw: bool = False) -> dict[str, Any]:
+        """`outputs` and `parts` of the answer; with `raw` the graph's outputs as well.
+
+        `row` holds what was encoded and what the graph made of it: boxes need the picture's frame, pooling a mask.
+        """
         parts: dict[str, dict[str, Any]] = {name: {"used": name in used} for name in self.manifest.inputs}
         outputs = {}
         for name, output in self.manifest.outputs.items():
             if output.kind == "weights":
-                for part, weight in zip(parts, output.decode(row), strict=True):
+                for part, weight in zip(parts, output.decode(row, used, asked), strict=True):
                     if part in used:
                         parts[part]["weight"] = weight
             else:
-                outputs[name] = output.decode(row, top_k)
+                outputs[name] = output.decode(row, used, asked)
         answer: dict[str, Any] = {"outputs": outputs, "parts": parts}
         if raw:
-            answer["raw"] = {name: values.tolist() for name, values in row.items()}
+            answer["raw"] = {name: row[name].tolist() for name in self.engine.outputs}
         return answer
 
     def replay(self) -> dict[str, float]:

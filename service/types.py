@@ -1,6 +1,7 @@
 """The three things a request is made of on its way: parts (bytes), a row (arrays), and the function between them."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,19 @@ Stages = dict[str, float]  # stage of a request (encode.<part>, queue, run, deco
 Encode = Callable[[bytes], Row]  # one part's bytes -> its tensors
 
 FLOAT = np.float32
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request may ask of the outputs; each output says by `controls` what it knows."""
+
+    top_k: int | None = None
+    threshold: float | None = None
+    labels: tuple[str, ...] | None = None  # candidates of a zero-shot classification
+    template: str | None = None  # sentence with {} in place of a candidate
+
+
+NOTHING = Asked()
 
 
 class Spec(BaseModel):

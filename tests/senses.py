@@ -45,14 +45,21 @@ def wav(loudness: float = 0.5, seconds: float = 0.1, rate: int = RATE) -> bytes:
 
 
 def write(
-    folder: Path, name: str = "senses", *, policy: str = "mask", slow: int = 0, batch: int | str = "batch"
+    folder: Path,
+    name: str = "senses",
+    *,
+    policy: str = "mask",
+    slow: int = 0,
+    batch: int | str = "batch",
+    outputs: dict[str, Any] | None = None,
 ) -> bundle.Bundle:
     """`slow` is a number of matrix products a run, whatever the batch; `batch` the graph's batch axis."""
     folder.mkdir(parents=True)
     onnx.save(graph(policy == "mask", slow, batch), folder / "model.onnx")
     tokenizer().save(str(folder / "tokenizer.json"))
     parts = {"text": ("txt", b"a white noise"), "image": ("png", png(51)), "audio": ("wav", wav(0.25))}
-    spec = bundle.Manifest.model_validate(manifest(name, policy))
+    described = manifest(name, policy)
+    spec = bundle.Manifest.model_validate({**described, "outputs": outputs or described["outputs"]})
     model = Model(bundle.Bundle(folder=folder, manifest=spec))
     row = model.encode({part: data for part, (_, data) in parts.items()}, {})
     return bundle.write(folder, spec, parts, row, model.run([row])[0])

@@ -272,7 +272,7 @@ def form(request: Request, bundle: Bundle) -> dict[str, bytes]:
     head, *body = request.pieces
     boundary = head.split(b"boundary=")[1].split(b"\r\n")[0].decode()
     assert f"\r\nContent-Length: {sum(map(len, body))}\r\n".encode() in head
-    return uploads.from_form(b"".join(body), boundary, bundle.manifest.inputs, DEFAULTS)
+    return uploads.from_form(b"".join(body), boundary, bundle.manifest.inputs, DEFAULTS)[0]
 
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=5))

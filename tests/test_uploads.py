@@ -54,7 +54,8 @@ def read(body: bytes | Iterable[bytes], kind: str | None = FORM, limits: Limits 
     async def receive() -> Message:
         return messages.pop(0)
 
-    return asyncio.run(uploads.read(scope(kind, **headers), receive, INPUTS, limits or Limits()))
+    parts, said = asyncio.run(uploads.read(scope(kind, **headers), receive, INPUTS, limits or Limits()))
+    return {**parts, **said}
 
 
 def form(*parts: tuple[str, bytes]) -> bytes:

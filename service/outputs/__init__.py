@@ -1,12 +1,27 @@
-"""Output = Classification | Weights: the ways from the graph's arrays to the answer's JSON."""
+"""Output = one of the ways from the graph's arrays to the answer's JSON, chosen by `kind`."""
 
 from typing import Annotated
 
 from pydantic import Field
 
+from service.outputs.anomaly import Anomaly
 from service.outputs.classification import Classification
+from service.outputs.detection import Detection
+from service.outputs.embedding import Embedding
+from service.outputs.multilabel import Multilabel
+from service.outputs.regression import Regression
 from service.outputs.weights import Weights
 
-Output = Annotated[Classification | Weights, Field(discriminator="kind")]
+Kind = Classification | Multilabel | Regression | Detection | Embedding | Anomaly | Weights
+Output = Annotated[Kind, Field(discriminator="kind")]
 
-__all__ = ["Classification", "Output", "Weights"]
+__all__ = [
+    "Anomaly",
+    "Classification",
+    "Detection",
+    "Embedding",
+    "Multilabel",
+    "Output",
+    "Regression",
+    "Weights",
+]

@@ -1,8 +1,10 @@
 """How much the fusion took from each part: stands in `parts.<name>.weight` of the answer, not under `outputs`."""
 
-from typing import Literal
+from collections.abc import Collection
+from typing import ClassVar, Literal
 
-from service.types import Row, Spec
+from service.outputs.scores import Shapes
+from service.types import NOTHING, Asked, Row, Spec
 
 
 class Weights(Spec):
@@ -10,12 +12,13 @@ class Weights(Spec):
 
     kind: Literal["weights"] = "weights"
     tensor: str
+    controls: ClassVar[frozenset[str]] = frozenset()
 
     def tensors(self) -> list[str]:
         return [self.tensor]
 
-    def check(self, shapes: dict[str, list[int | None]]) -> None:
+    def check(self, shapes: Shapes) -> None:
         """Nothing to hold against the graph."""
 
-    def decode(self, row: Row, top_k: int | None = None) -> list[float]:
+    def decode(self, row: Row, used: Collection[str] = (), asked: Asked = NOTHING) -> list[float]:
         return list(row[self.tensor].tolist())

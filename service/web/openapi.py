@@ -23,15 +23,13 @@ PROBLEM = {
         "limit": {"type": "number"},
     },
 }
-QUERY = [
-    {
-        "name": "top_k",
-        "in": "query",
-        "schema": {"type": "integer", "minimum": 1},
-        "description": "labels in the answer",
-    },
-    {"name": "raw", "in": "query", "schema": {"type": "boolean"}, "description": "adds the graph's own outputs"},
-]
+CONTROLS: dict[str, dict[str, Any]] = {  # what a request may ask of outputs that know it; in the query or in the body
+    "top_k": {"type": "integer", "minimum": 1, "description": "labels in the answer"},
+    "threshold": {"type": "number", "description": "least score of what is listed, or greatest that is no anomaly"},
+    "labels": {"type": "array", "items": {"type": "string"}, "description": "candidates, as a JSON array"},
+    "template": {"type": "string", "description": "a sentence with one {} where a candidate goes"},
+}
+RAW = {"name": "raw", "in": "query", "schema": {"type": "boolean"}, "description": "adds the graph's own outputs"}
 MEDIA = {"text": "text/plain", "image": "image/png, image/jpeg, image/gif, image/webp", "audio": "audio/*"}
 
 
@@ -49,13 +47,18 @@ def predict(manifest: Manifest) -> dict[str, Any]:
     content = {
         "multipart/form-data": {"schema": form(manifest), "encoding": encoding(manifest)},
         "application/json": {
-            "schema": {"type": "object", "required": ["inputs"], "properties": {"inputs": json(manifest)}}
+            "schema": {
+                "type": "object",
+                "required": ["inputs"],
+                "properties": {"inputs": json(manifest), **asked(manifest)},
+                "additionalProperties": False,
+            }
         },
     }
     return {
         "tags": ["predict"],
         "summary": f"Predict with {manifest.name} {manifest.version}",
-        "parameters": QUERY,
+        "parameters": [*(parameter(name) for name in CONTROLS if name in known(manifest)), RAW],
         "requestBody": {"required": True, "content": content},
         "responses": {
             "200": {"description": "The answer", "content": {"application/json": {"schema": answer(manifest)}}},
@@ -65,7 +68,8 @@ def predict(manifest: Manifest) -> dict[str, Any]:
 
 
 def form(manifest: Manifest) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "object", "properties": {name: {"type": "string"} for name in manifest.inputs}}
+    parts = {name: {"type": "string"} for name in manifest.inputs}
+    schema: dict[str, Any] = {"type": "object", "properties": {**asked(manifest), **parts}}
     for name, spec in manifest.inputs.items():
         if spec.kind != "text":
             schema["properties"][name]["format"] = "binary"
@@ -83,6 +87,23 @@ def json(manifest: Manifest) -> dict[str, Any]:
         for name, spec in manifest.inputs.items()
     }
     return {"type": "object", "properties": parts, "additionalProperties": False} | required(manifest)
+
+
+def known(manifest: Manifest) -> frozenset[str]:
+    return frozenset[str]().union(*(output.controls for output in manifest.outputs.values()))
+
+
+def asked(manifest: Manifest) -> dict[str, Any]:
+    """The controls that may stand in a body."""
+    return {name: schema for name, schema in CONTROLS.items() if name in known(manifest) and name != "top_k"}
+
+
+def parameter(name: str) -> dict[str, Any]:
+    schema = {key: value for key, value in CONTROLS[name].items() if key != "description"}
+    where: dict[str, Any] = {"name": name, "in": "query", "description": CONTROLS[name]["description"]}
+    if schema["type"] == "array":
+        return {**where, "content": {"application/json": {"schema": schema}}}
+    return {**where, "schema": schema}
 
 
 def required(manifest: Manifest) -> dict[str, Any]:

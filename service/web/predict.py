@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from os import urandom
@@ -16,8 +16,8 @@ from service.errors import Failed, Malformed, MethodNotAllowed, RequestError
 from service.logs import Log
 from service.registry import Registry, Served
 from service.settings import Settings
-from service.types import Stages
-from service.web import problems, uploads
+from service.types import Asked, Stages
+from service.web import controls, problems, uploads
 from service.web.asgi import Disconnected, Headers, Receive, Scope, Send, answer, header
 
 GONE = 499  # nginx's status for a client that left; seen in metrics and logs only
@@ -32,6 +32,7 @@ class Options:
 
     top_k: int | None = None
     raw: bool = False
+    controls: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -79,19 +80,21 @@ class Predict:
         options = query(scope["query_string"])
         deadline = call.started + timeout(scope, self._settings.timeout)
         with served.admission.hold(uploads.length(scope, self._settings)):
-            parts = await uploads.read(scope, receive, served.model.manifest.inputs, self._settings)
+            parts, said = await uploads.read(scope, receive, served.model.manifest.inputs, self._settings)
             call.parts = {name: len(data) for name, data in parts.items()}
+            asked = controls.asked(options.top_k, options.controls, said, served.model.controls, self._settings)
+            work = self._answer(served, call, parts, asked, options.raw, deadline)
             if served.inline:  # answered in this turn of the loop: nobody can leave meanwhile
-                return await self._answer(served, call, parts, options, deadline)
-            return await while_there(receive, self._answer(served, call, parts, options, deadline))
+                return await work
+            return await while_there(receive, work)
 
     async def _answer(
-        self, served: Served, call: Call, parts: dict[str, bytes], options: Options, deadline: float
+        self, served: Served, call: Call, parts: dict[str, bytes], asked: Asked, raw: bool, deadline: float
     ) -> bytes:
         row = await served.encode(parts, call.stages)
         result = await served.batcher(row, call.stages, deadline=deadline)
         start = time.perf_counter()
-        answer = served.model.decode(result, parts, top_k=options.top_k, raw=options.raw)
+        answer = served.model.decode(row | result, parts, asked, raw=raw)
         manifest = served.model.manifest
         document = {"id": call.id.decode(), "model": manifest.name, "version": manifest.version, **answer}
         call.stages["decode"] = time.perf_counter() - start
@@ -164,12 +167,13 @@ def query(string: bytes) -> Options:
     except ValueError as error:
         raise Malformed("not a valid query string") from error
     given = dict(pairs)
-    if len(given) < len(pairs) or not given.keys() <= {"top_k", "raw"}:
-        raise Malformed("the query takes top_k and raw, each once")
+    if len(given) < len(pairs) or not given.keys() <= {"top_k", "raw", *controls.NAMES}:
+        raise Malformed(f"the query takes top_k, raw, {', '.join(controls.NAMES)}, each once")
     raw = BOOLEANS.get(given.get("raw", "false"))
     top_k = given.get("top_k")
     if raw is None:
         raise Malformed("raw is true or false")
     if top_k is not None and not (top_k.isascii() and top_k.isdigit() and int(top_k[:9]) > 0 and len(top_k) < 10):
         raise Malformed("top_k is a whole number of at least 1")
-    return Options(None if top_k is None else int(top_k), raw)
+    said = {name: given[name] for name in controls.NAMES if name in given}
+    return Options(None if top_k is None else int(top_k), raw, said)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from service.errors import DuplicatePart, InvalidInput, Malformed, SlowBody, TooLarge, UnknownPart, UnsupportedType
 from service.limits import Limits
-from service.web import forms
+from service.web import controls, forms
 from service.web.asgi import Disconnected, Receive, Scope, header
 
 PLAIN_ENCODINGS = {"", "7bit", "8bit", "binary"}
@@ -23,8 +23,10 @@ class Part(Protocol):
     def limit(self, limits: Limits) -> int: ...
 
 
-async def read(scope: Scope, receive: Receive, inputs: Mapping[str, Part], limits: Limits) -> dict[str, bytes]:
-    """Part name -> bytes. Nothing is spooled; file names and declared media types are not looked at.
+async def read(
+    scope: Scope, receive: Receive, inputs: Mapping[str, Part], limits: Limits
+) -> tuple[dict[str, bytes], dict[str, object]]:
+    """Part name -> bytes, and the controls. Nothing is spooled; file names and declared media types are not looked at.
 
     Raises Malformed, UnknownPart, DuplicatePart, SlowBody, TooLarge, UnsupportedType, InvalidInput; Disconnected.
     """
@@ -82,17 +84,31 @@ def media_type(value: str) -> tuple[str, dict[str, str]]:
     return kind, given
 
 
-def from_form(data: bytes, boundary: str, inputs: Mapping[str, Part], limits: Limits) -> dict[str, bytes]:
+def from_form(
+    data: bytes, boundary: str, inputs: Mapping[str, Part], limits: Limits
+) -> tuple[dict[str, bytes], dict[str, object]]:
     """One level, each part once, no transfer encodings."""
     parts: dict[str, bytes] = {}
+    said: dict[str, object] = {}
     for segment in forms.segments(data, boundary, limits.parts):
         if segment.kind and media_type(segment.kind)[0].startswith("multipart/"):
             raise Malformed("nested multipart is not taken")
         if segment.encoding.lower() not in PLAIN_ENCODINGS:
             raise Malformed("parts must not be transfer-encoded")
-        if segment.content or not segment.nameless:  # else: what a browser sends for a file field left empty
+        if segment.name in controls.NAMES and segment.name not in inputs:
+            say(said, segment.name, segment.content)
+        elif segment.content or not segment.nameless:  # else: what a browser sends for a file field left empty
             add(parts, segment.name, segment.content, inputs, limits)
-    return parts
+    return parts, said
+
+
+def say(said: dict[str, object], name: str, data: bytes) -> None:
+    if name in said:
+        raise DuplicatePart("sent more than once", part=name)
+    try:
+        said[name] = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Malformed("not UTF-8", part=name) from error
 
 
 def add(parts: dict[str, bytes], name: str, data: bytes, inputs: Mapping[str, Part], limits: Limits) -> None:
@@ -108,20 +124,23 @@ def add(parts: dict[str, bytes], name: str, data: bytes, inputs: Mapping[str, Pa
     parts[name] = data
 
 
-def from_json(data: bytes, inputs: Mapping[str, Part], limits: Limits) -> dict[str, bytes]:
+def from_json(data: bytes, inputs: Mapping[str, Part], limits: Limits) -> tuple[dict[str, bytes], dict[str, object]]:
     """`{"inputs": {"text": "...", "image": {"base64": "..."}}}` means exactly the same as a form."""
     try:
         document = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=no_constant)
     except (ValueError, RecursionError) as error:
         raise Malformed("not valid JSON in UTF-8") from error
-    if not isinstance(document, dict) or list(document) != ["inputs"] or not isinstance(document["inputs"], dict):
+    if not isinstance(document, dict) or not isinstance(document.get("inputs"), dict):
         raise Malformed('JSON bodies look like {"inputs": {"text": "...", "image": {"base64": "..."}}}')
+    given = document.pop("inputs")
+    if not document.keys() <= set(controls.NAMES):
+        raise Malformed(f"beside inputs stand only {', '.join(controls.NAMES)}")
     parts: dict[str, bytes] = {}
-    for name, value in document["inputs"].items():
+    for name, value in given.items():
         if name in inputs and value is None:
             continue
         add(parts, name, content(value, inputs, name), inputs, limits)
-    return parts
+    return parts, document
 
 
 def content(value: object, inputs: Mapping[str, Part], name: str) -> bytes:

@@ -67,7 +67,7 @@ def test_form(benchmark: Benchmark, model: Model) -> None:
     request = next(requests(target.parse("http://127.0.0.1"), samples, [Subset(tuple(samples))]))
     head, body = request.pieces[0], b"".join(request.pieces[1:])
     boundary = head.split(b"boundary=")[1].split(b"\r\n")[0].decode()
-    found = benchmark(uploads.from_form, body, boundary, model.manifest.inputs, DEFAULTS)
+    found, _ = benchmark(uploads.from_form, body, boundary, model.manifest.inputs, DEFAULTS)
     assert found.keys() == samples.keys()
 
 

@@ -1,0 +1,65 @@
+"""A vector, or one a part, pooled over tokens where the graph has not done it."""
+
+from collections.abc import Collection
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from service.outputs.scores import Shapes
+from service.types import NOTHING, Array, Asked, Row, Spec
+
+SMALL = 1e-12  # torch.nn.functional.normalize's eps
+
+
+class Embedding(Spec):
+    """`tensor` (width,), or (tokens, width) with `pooling`; or `parts`: part name -> its own tensor."""
+
+    kind: Literal["embedding"] = "embedding"
+    tensor: str | None = None
+    parts: dict[str, str] = Field({}, description="part -> tensor of its embedding")
+    pooling: Literal["none", "mean", "cls", "max"] = "none"
+    mask: str | None = Field(None, description="the graph's input that is 1 where there is a token")
+    normalize: bool = Field(False, description="to length 1")
+    controls: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="after")
+    def names_one_tensor_or_one_a_part(self) -> "Embedding":
+        if (self.tensor is None) == (not self.parts):
+            raise ValueError("an embedding names `tensor`, or a tensor for each of `parts`")
+        return self
+
+    def tensors(self) -> list[str]:
+        return [self.tensor] if self.tensor else list(self.parts.values())
+
+    def check(self, shapes: Shapes) -> None:
+        """Nothing to hold against the graph."""
+
+    def answer_schema(self) -> dict[str, Any]:
+        """JSON Schema of what `decode` returns."""
+        vector: dict[str, Any] = {"type": "array", "items": {"type": "number"}}
+        if self.parts:
+            vector = {"type": "object", "properties": dict.fromkeys(self.parts, vector)}
+        return {"type": "object", "required": ["embedding"], "properties": {"embedding": vector}}
+
+    def decode(self, row: Row, used: Collection[str] = (), asked: Asked = NOTHING) -> dict[str, Any]:
+        if self.tensor:
+            return {"embedding": self.vector(row, self.tensor).tolist()}
+        vectors = {part: self.vector(row, tensor).tolist() for part, tensor in self.parts.items() if part in used}
+        return {"embedding": vectors}
+
+    def vector(self, row: Row, tensor: str) -> Array:
+        """(width,)"""
+        pooled = self._pooled(row, row[tensor])
+        return pooled / max(float(np.linalg.norm(pooled)), SMALL) if self.normalize else pooled
+
+    def _pooled(self, row: Row, hidden: Array) -> Array:
+        """(tokens, width) -> (width,); the padding of a batch's longer rows does not count."""
+        if self.pooling == "none":
+            return hidden
+        if self.pooling == "cls":
+            return np.asarray(hidden[0])
+        if self.mask:
+            there = row[self.mask].astype(bool)
+            hidden = hidden[: len(there)][there]
+        return np.asarray(hidden.mean(0) if self.pooling == "mean" else hidden.max(0))
