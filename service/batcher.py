@@ -31,7 +31,7 @@ class Batcher(Generic[Item, Result]):
     next batch. Without one they run on the event loop, on what arrived in this turn of it: a hand-off between threads
     costs more than a tiny graph. A call that has the engine to itself is given to `alone`, if there is such a thing: a
     run that takes all cores, which would only fight with others. A batch that fails is run again item by item, so that
-    only the guilty one fails.
+    only the guilty one fails. Calls that are `patient` run while nobody else waits: they delay others by one batch.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Batcher(Generic[Item, Result]):
         self._run = run
         self._observe = observe  # told the size of each batch
         self._waiting: deque[Entry[Item, Result]] = deque()
+        self._patient: deque[Entry[Item, Result]] = deque()
         self._running = 0
         self._woken = False
 
@@ -58,26 +59,29 @@ class Batcher(Generic[Item, Result]):
         """Calls that wait for a batch."""
         return len(self._waiting)
 
-    async def __call__(self, item: Item, stages: Stages, *, deadline: float = float("inf")) -> Result:
+    async def __call__(
+        self, item: Item, stages: Stages, *, deadline: float = float("inf"), patient: bool = False
+    ) -> Result:
         """Adds seconds of `queue` and `run` to `stages`. Raises DeadlineExceeded, Failed, or what `run` raised.
 
         A cancelled call leaves the queue.
         """
         loop = asyncio.get_running_loop()
         entry = Entry(item, loop.create_future(), stages, deadline, time.perf_counter())
-        self._waiting.append(entry)
+        queue = self._patient if patient else self._waiting
+        queue.append(entry)
         self._wake(loop)
         try:
             result: Result = await entry.future
             return result
         except asyncio.CancelledError:
-            if entry in self._waiting:
-                self._waiting.remove(entry)
+            if entry in queue:
+                queue.remove(entry)
             raise
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         """Batches form at the end of this turn of the loop, when all that arrived in it has been queued."""
-        if not self._woken and self._waiting and self._running < self.lanes:
+        if not self._woken and (self._waiting or self._patient) and self._running < self.lanes:
             self._woken = True
             loop.call_soon(self._start, loop)
 
@@ -85,6 +89,7 @@ class Batcher(Generic[Item, Result]):
         self._woken = False
         batch = self._take()
         if not batch:
+            self._wake(loop)
             return
         if self.engine is None:
             self._deliver(batch, self._attempt(self._run, [entry.item for entry in batch]))
@@ -100,8 +105,9 @@ class Batcher(Generic[Item, Result]):
         """The next batch, without calls that were cancelled or are too late."""
         now = time.perf_counter()
         batch: list[Entry[Item, Result]] = []
-        while self._waiting and len(batch) < self.size:
-            entry = self._waiting.popleft()
+        queue = self._waiting or self._patient
+        while queue and len(batch) < self.size:
+            entry = queue.popleft()
             if entry.future.done():
                 continue
             if entry.deadline < now:

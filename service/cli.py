@@ -12,10 +12,12 @@ from typing import Annotated
 
 import orjson
 import typer
+from rich.console import Console
 
 from service import __version__, logs, server, settings
 from service.bundle import read
 from service.errors import BraidError, RequestError
+from service.explain import check
 from service.model import Model
 from service.registry import find
 from service.types import Asked
@@ -146,6 +148,30 @@ def predict(
         **model.decode(row | model.run([row])[0], parts, Asked(top_k)),
     }
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+
+
+@app.command("explain-check")
+def explain_check(
+    bundle: BundleArgument,
+    samples: Annotated[
+        Path | None, typer.Option(help="A folder of folders with files named after the parts; else the example alone.")
+    ] = None,
+    orders: Annotated[int, typer.Option(min=1, help="Random orders to compare with.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of the random orders.")] = 0,
+    write: Annotated[bool, typer.Option(help="Put the table into the bundle's model card.")] = False,
+) -> None:
+    """Are a model's explanations faithful? Deletion and insertion curves against random order.
+
+    `braid explain-check models/bundles/digits`
+
+    Exit code 0 if they are better than random for every part, 1 if not.
+    """
+    model = Model(read(bundle))
+    areas = check.check(model, samples, orders=orders, seed=seed)
+    Console().print(check.table(areas))
+    if write:
+        check.write(bundle, areas, len(check.samples(model, samples)))
+    raise typer.Exit(0 if all(map(check.faithful, areas.values())) else 1)
 
 
 @app.command(

@@ -7,7 +7,8 @@ BraidError
 └── RequestError                what a client is told
     ├── Malformed          400  malformed            the request is not what HTTP, multipart or JSON say
     │   ├── UnknownPart    400  unknown_part
-    │   └── DuplicatePart  400  duplicate_part
+    │   ├── DuplicatePart  400  duplicate_part
+    │   └── NotExplainable 400  not_explainable      this model gives no such explanation
     ├── NotFound           404  not_found
     ├── UnknownModel       404  unknown_model
     ├── MethodNotAllowed   405  method_not_allowed
@@ -69,6 +70,10 @@ class UnknownPart(Malformed):
 
 class DuplicatePart(Malformed):
     code, title = "duplicate_part", "Duplicate part"
+
+
+class NotExplainable(Malformed):
+    code, title = "not_explainable", "Not explainable"
 
 
 class NotFound(RequestError):

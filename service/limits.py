@@ -17,6 +17,7 @@ class Limits(BaseModel):
     body_bytes: Bytes = Field(32 * MIB, description="bytes of a whole request body (413)")
     body_seconds: float = Field(15.0, gt=0, description="seconds in which a whole body must arrive (408)")
     parts: Count = Field(8, description="parts of one request (400)")
+    explain_rows: Count = Field(400, description="rows of the graph that one part may cost in an explanation (422)")
     labels: Count = Field(256, description="candidate labels of one request (422)")
     text_bytes: Bytes = Field(32 * 1024, description="bytes of a text part (413)")
     image_bytes: Bytes = Field(10 * MIB, description="bytes of an image part (413)")

@@ -1,7 +1,7 @@
 """A loaded bundle: parts -> row, rows -> rows, row -> answer."""
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ class Model:
         self.engine = Engine(bundle.graph, providers, threads=1)
         self.wide: Engine | None = None
         self._encoders = {name: spec.load(bundle.folder, limits) for name, spec in self.manifest.inputs.items()}
+        self._spans: dict[str, Callable[[str], list[tuple[int, int]]]] = {}
         masked = {tensor for spec in self.manifest.inputs.values() for tensor in spec.masks()}
         self._collate = Collate(self.engine.inputs, masked)
         self._present = self.manifest.missing.tensor
@@ -80,6 +81,18 @@ class Model:
             if name not in parts:
                 return MissingPart("this model cannot do without it", part=name)
         return {}
+
+    def encode_part(self, name: str, data: bytes) -> Row:
+        """The tensors of one part. Raises what its decoder raises."""
+        return self._encoders[name](data)
+
+    def spans(self, name: str) -> Callable[[str], list[tuple[int, int]]]:
+        """Of a text part: text -> from and to of its tokens, in characters. Made when it is first asked for."""
+        if name not in self._spans:
+            spec = self.manifest.inputs[name]
+            assert spec.kind == "text"
+            self._spans[name] = spec.spans(self.bundle.folder)
+        return self._spans[name]
 
     def widen(self, threads: int) -> None:
         """Loads the graph once more, for `run_alone`, with several threads inside."""

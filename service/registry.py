@@ -3,9 +3,10 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from service import calibrate
 from service.admission import Admission
@@ -13,7 +14,7 @@ from service.batcher import Batcher
 from service.bundle import MANIFEST, Bundle
 from service.bundle import read as read_bundle
 from service.calibrate import MOST, Plan
-from service.errors import BundleError, Unavailable, UnknownModel
+from service.errors import BundleError, DeadlineExceeded, Unavailable, UnknownModel
 from service.logs import Log
 from service.metrics import Metrics
 from service.model import Model
@@ -22,6 +23,7 @@ from service.types import Parts, Row, Stages
 
 BUSY = 0.2  # seconds after which an engine that was busy is asked again
 RETRY = 1  # seconds; while loading or draining
+Work = Generator[list[Row], Sequence[Row], dict[str, Any]]  # yields rows to run, is sent the graph's answers
 
 
 class Served:
@@ -35,6 +37,7 @@ class Served:
         self.admission = Admission(settings.queue_items, settings.queue_bytes)
         self.inline = plan.inline if settings.engine == "auto" else settings.engine == "loop"
         self._settings, self._pool = settings, pool
+        self._explaining = asyncio.Lock()
         self._example_bulk = model.bulk(model.bundle.example()[0])
         lanes = max(1, cores() // (settings.workers or 1)) if plan.heavy and model.engine.shared else 1
         self.batcher: Batcher[Row, Row] = Batcher(
@@ -55,6 +58,22 @@ class Served:
         if self.plan.inline_encode(self.model.bulk(parts) / self._example_bulk):
             return await self._small((parts, stages), {})
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.encode, parts, stages)
+
+    async def explain(self, work: Work, deadline: float) -> dict[str, Any]:
+        """Gives `work` the answers to the rows it asks for, until it has its own. One at a time, and behind all others:
+        what waits holds many rows. Raises DeadlineExceeded, and what the work or the graph raises.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(deadline - time.perf_counter()), self._explaining:
+                rows, answer = await loop.run_in_executor(self._pool, advanced, work, None)
+                while answer is None:
+                    runs = [self.batcher(row, {}, deadline=deadline, patient=True) for row in rows]
+                    answers = await asyncio.gather(*runs)
+                    rows, answer = await loop.run_in_executor(self._pool, advanced, work, answers)
+                return answer
+        except TimeoutError as error:
+            raise DeadlineExceeded("the deadline passed before the explanation was there") from error
 
     @property
     def threads(self) -> int:
@@ -80,6 +99,14 @@ class Served:
             self.plan = self.plan.learn(size, seconds)
         self.batcher.size = self._batch()
         await loop.run_in_executor(self.batcher.engine, self.model.shrink)
+
+
+def advanced(work: Work, answers: Sequence[Row] | None) -> tuple[list[Row], dict[str, Any] | None]:
+    """The next rows to run, or what came out."""
+    try:
+        return (next(work) if answers is None else work.send(answers)), None
+    except StopIteration as end:
+        return [], end.value
 
 
 def cores() -> int:

@@ -90,6 +90,7 @@ def manifest(name: str = "senses", policy: str = "mask") -> dict[str, Any]:
             },
         },
         "missing": {"policy": "mask", "tensor": "present"} if masked else {"policy": "reject"},
+        "prior": {"measures": [0.0, 0.0, 0.0]} if masked else {},
         "outputs": {"sense": sense} | ({"share": {"kind": "weights", "tensor": "share"}} if masked else {}),
     }
 

@@ -179,3 +179,29 @@ def test_waiting_and_running_are_timed(engine: Executor | None) -> None:
     together(Batcher(Doubling(), engine=engine)(1, stages))
     assert stages.keys() == {"queue", "run"}
     assert min(stages.values()) >= 0
+
+
+def test_the_patient_run_after_all_others_and_apart_from_them(engine: Executor | None) -> None:
+    run = Doubling()
+    batcher = Batcher(run, size=2, engine=engine)
+    calls = [batcher(item, {}, patient=item > 2) for item in (3, 4, 5, 1, 2)]
+    assert together(*calls) == [6, 8, 10, 2, 4]
+    assert run.batches == [[1, 2], [3, 4], [5]]
+
+
+def test_who_comes_while_the_patient_run_waits_for_one_batch_only() -> None:
+    run = Doubling()
+    run.gate.clear()
+
+    async def main(engine: Executor) -> None:
+        batcher = Batcher(run, size=1, engine=engine)
+        patient = [asyncio.ensure_future(batcher(item, {}, patient=True)) for item in range(5)]
+        await asyncio.sleep(0.01)
+        hurried = asyncio.ensure_future(batcher(99, {}))
+        await asyncio.sleep(0.01)
+        run.gate.set()
+        await asyncio.gather(hurried, *patient)
+
+    with ThreadPoolExecutor(1) as engine:
+        asyncio.run(main(engine))
+    assert run.batches[1] == [99]

@@ -1,6 +1,6 @@
 """UTF-8 bytes to token ids and their mask."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -47,13 +47,21 @@ class Text(Spec):
         return len(data)
 
     def load(self, folder: Path, limits: Limits = DEFAULTS) -> Encode:
+        return partial(encode, self, self._read(folder))
+
+    def spans(self, folder: Path) -> Callable[[str], list[tuple[int, int]]]:
+        """Text -> from and to of each of its tokens, in characters."""
+        tokenizer = self._read(folder)
+        return lambda text: list(tokenizer.encode(text[: self.max_characters]).offsets)
+
+    def _read(self, folder: Path) -> Tokenizer:
         try:
             tokenizer = Tokenizer.from_file(str(folder / self.tokenizer))
         except Exception as error:  # tokenizers raises nothing narrower
             raise BundleError(f"{self.tokenizer}: not a tokenizer file") from error
         tokenizer.enable_truncation(self.max_tokens)  # files may embed lengths of their own: ours are the manifest's
         tokenizer.no_padding()
-        return partial(encode, self, tokenizer)
+        return tokenizer
 
 
 def encode(spec: Text, tokenizer: Tokenizer, data: bytes) -> Row:

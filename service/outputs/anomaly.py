@@ -14,6 +14,7 @@ class Anomaly(Spec):
     tensor: str
     threshold: float
     controls: ClassVar[frozenset[str]] = frozenset({"threshold"})
+    explains: ClassVar[str | None] = "value"
 
     def tensors(self) -> list[str]:
         return [self.tensor]
@@ -25,6 +26,10 @@ class Anomaly(Spec):
         """JSON Schema of what `decode` returns."""
         properties = {"score": {"type": "number"}, "threshold": {"type": "number"}, "anomalous": {"type": "boolean"}}
         return {"type": "object", "required": list(properties), "properties": properties}
+
+    def scalars(self, row: Row, asked: Asked = NOTHING) -> dict[str, float]:
+        """The number that can be explained."""
+        return {"score": float(row[self.tensor].reshape(-1)[0])}
 
     def decode(self, row: Row, used: Collection[str] = (), asked: Asked = NOTHING) -> dict[str, Any]:
         score = float(row[self.tensor].reshape(-1)[0])

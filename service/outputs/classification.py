@@ -17,6 +17,7 @@ class Classification(Spec):
     labels: list[str] = Field(min_length=1)
     activation: Activation = Field("none", description="what makes the tensor probabilities")
     controls: ClassVar[frozenset[str]] = frozenset({"top_k"})
+    explains: ClassVar[str | None] = "probability"
 
     def tensors(self) -> list[str]:
         return [self.tensor]
@@ -29,6 +30,10 @@ class Classification(Spec):
         schema = scored(self.labels)
         top = {"type": "array", "items": scored(self.labels)}
         return {**schema, "properties": {**schema["properties"], "top": top}}
+
+    def scalars(self, row: Row, asked: Asked = NOTHING) -> dict[str, float]:
+        """Label -> probability: the numbers that can be explained."""
+        return dict(zip(self.labels, activated(self.activation, row[self.tensor]).tolist(), strict=True))
 
     def decode(self, row: Row, used: Collection[str] = (), asked: Asked = NOTHING) -> dict[str, Any]:
         values = activated(self.activation, row[self.tensor]).tolist()

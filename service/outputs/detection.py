@@ -32,6 +32,7 @@ class Detection(Spec):
     nms: float | None = Field(None, gt=0, le=1, description="overlap (IoU) over which the weaker box of a label goes")
     most: int = Field(100, gt=0, description="boxes of one answer")
     controls: ClassVar[frozenset[str]] = frozenset({"threshold"})
+    explains: ClassVar[str | None] = None
 
     def tensors(self) -> list[str]:
         return [self.boxes, self.scores] + ([self.classes] if self.classes else [])
@@ -49,6 +50,10 @@ class Detection(Spec):
         entry = {**entry, "required": ["label", "score", "box"], "properties": {**entry["properties"], "box": corners}}
         detections = {"type": "array", "items": entry}
         return {"type": "object", "required": ["detections"], "properties": {"detections": detections}}
+
+    def scalars(self, row: Row, asked: Asked = NOTHING) -> dict[str, float]:
+        """Nothing that is one number."""
+        return {}
 
     def decode(self, row: Row, used: Collection[str] = (), asked: Asked = NOTHING) -> dict[str, Any]:
         scores, classes = self._best(row)

@@ -22,6 +22,7 @@ class Embedding(Spec):
     mask: str | None = Field(None, description="the graph's input that is 1 where there is a token")
     normalize: bool = Field(False, description="to length 1")
     controls: ClassVar[frozenset[str]] = frozenset()
+    explains: ClassVar[str | None] = None
 
     @model_validator(mode="after")
     def names_one_tensor_or_one_a_part(self) -> "Embedding":
@@ -41,6 +42,10 @@ class Embedding(Spec):
         if self.parts:
             vector = {"type": "object", "properties": dict.fromkeys(self.parts, vector)}
         return {"type": "object", "required": ["embedding"], "properties": {"embedding": vector}}
+
+    def scalars(self, row: Row, asked: Asked = NOTHING) -> dict[str, float]:
+        """Nothing that is one number."""
+        return {}
 
     def decode(self, row: Row, used: Collection[str] = (), asked: Asked = NOTHING) -> dict[str, Any]:
         if self.tensor:

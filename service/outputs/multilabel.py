@@ -18,6 +18,7 @@ class Multilabel(Spec):
     activation: Activation = Field("sigmoid", description="what makes the tensor probabilities")
     threshold: float | list[float] = Field(0.5, description="of the probability: one number, or one a label")
     controls: ClassVar[frozenset[str]] = frozenset({"top_k", "threshold"})
+    explains: ClassVar[str | None] = "probability"
 
     @model_validator(mode="after")
     def has_a_threshold_a_label(self) -> "Multilabel":
@@ -35,6 +36,10 @@ class Multilabel(Spec):
         """JSON Schema of what `decode` returns."""
         listed = {"type": "array", "items": scored(self.labels)}
         return {"type": "object", "required": ["labels", "top"], "properties": {"labels": listed, "top": listed}}
+
+    def scalars(self, row: Row, asked: Asked = NOTHING) -> dict[str, float]:
+        """Label -> probability: the numbers that can be explained."""
+        return dict(zip(self.labels, activated(self.activation, row[self.tensor]).tolist(), strict=True))
 
     def decode(self, row: Row, used: Collection[str] = (), asked: Asked = NOTHING) -> dict[str, Any]:
         values: list[float] = activated(self.activation, row[self.tensor]).tolist()

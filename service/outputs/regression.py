@@ -23,6 +23,7 @@ class Regression(Spec):
     scale: float = 1.0
     offset: float = 0.0
     controls: ClassVar[frozenset[str]] = frozenset()
+    explains: ClassVar[str | None] = "value"
 
     def tensors(self) -> list[str]:
         return [self.tensor] + ([self.interval] if self.interval else [])
@@ -47,6 +48,10 @@ class Regression(Spec):
             "required": ["values" if self.names else "value"],
             "properties": {**properties, "unit": {"type": "string"}},
         }
+
+    def scalars(self, row: Row, asked: Asked = NOTHING) -> dict[str, float]:
+        """Name -> value: the numbers that can be explained."""
+        return dict(zip(self.names or ["value"], self._scaled(row[self.tensor]).reshape(-1).tolist(), strict=True))
 
     def decode(self, row: Row, used: Collection[str] = (), asked: Asked = NOTHING) -> dict[str, Any]:
         values = self._scaled(row[self.tensor]).reshape(-1).tolist()

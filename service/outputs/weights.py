@@ -13,12 +13,17 @@ class Weights(Spec):
     kind: Literal["weights"] = "weights"
     tensor: str
     controls: ClassVar[frozenset[str]] = frozenset()
+    explains: ClassVar[str | None] = None
 
     def tensors(self) -> list[str]:
         return [self.tensor]
 
     def check(self, shapes: Shapes) -> None:
         """Nothing to hold against the graph."""
+
+    def scalars(self, row: Row, asked: Asked = NOTHING) -> dict[str, float]:
+        """Nothing that is one number."""
+        return {}
 
     def decode(self, row: Row, used: Collection[str] = (), asked: Asked = NOTHING) -> list[float]:
         return list(row[self.tensor].tolist())

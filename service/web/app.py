@@ -20,7 +20,7 @@ from service.web.models import describe
 from service.web.predict import Predict
 from service.workers import Worker
 
-PREDICT = re.compile(r"/v1/(?:models/([^/]+)/)?predict")
+PREDICT = re.compile(r"/v1/(?:models/([^/]+)/)?(predict|explain)")
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -34,7 +34,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match = PREDICT.fullmatch(scope["path"]) if scope["type"] == "http" else None
         if match:
-            await self._predict(scope, receive, send, match[1])
+            await self._predict(scope, receive, send, match[1], explain=match[2] == "explain")
         else:
             await self._rest(scope, receive, send)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from service.explain import shapley
 from service.limits import Limits
 from service.registry import Served
 
@@ -20,6 +21,10 @@ def describe(served: Served, limits: Limits) -> dict[str, Any]:
         },
         "outputs": {name: spec.model_dump() for name, spec in manifest.outputs.items()},
         "limits": {name: value for name, value in limits.model_dump().items() if name in Limits.model_fields},
+        "explains": {
+            "parts": shapley.unexplainable(model) is None,
+            "outputs": [name for name, output in manifest.outputs.items() if output.explains],
+        },
         "variant": model.bundle.variant,
         "providers": list(model.engine.providers),
         "calibration": {

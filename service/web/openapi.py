@@ -29,7 +29,24 @@ CONTROLS: dict[str, dict[str, Any]] = {  # what a request may ask of outputs tha
     "labels": {"type": "array", "items": {"type": "string"}, "description": "candidates, as a JSON array"},
     "template": {"type": "string", "description": "a sentence with one {} where a candidate goes"},
 }
-RAW = {"name": "raw", "in": "query", "schema": {"type": "boolean"}, "description": "adds the graph's own outputs"}
+
+
+def option(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+RAW = option("raw", {"type": "boolean"}, "adds the graph's own outputs")
+PARTS = option("explain", {"type": "string", "enum": ["parts"]}, "adds what each part contributed")
+TARGET = [
+    option("output", {"type": "string"}, "explained output"),
+    option("target", {"type": "string"}, "explained label or number; the best one unless given"),
+    option("scale", {"type": "string", "enum": ["probability", "log_odds", "value"]}, "of the explained number"),
+]
+METHOD = [
+    option("method", {"type": "string", "enum": ["occlusion", "random"]}, "how pieces are taken away"),
+    option("budget", {"type": "integer", "minimum": 1}, "rows of the graph that a part may cost"),
+    option("seed", {"type": "integer", "minimum": 0}, "of random masks"),
+]
 MEDIA = {"text": "text/plain", "image": "image/png, image/jpeg, image/gif, image/webp", "audio": "audio/*"}
 
 
@@ -38,12 +55,32 @@ def document(app: FastAPI, registry: Registry) -> dict[str, Any]:
     spec.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
     for name, bundle in registry.bundles.items():
         spec["paths"][f"/v1/models/{name}/predict"] = {"post": predict(bundle.manifest)}
+        spec["paths"][f"/v1/models/{name}/explain"] = {"post": explain(bundle.manifest)}
     if registry.bundles:
-        spec["paths"]["/v1/predict"] = {"post": predict(registry.bundles[registry.default].manifest)}
+        default = registry.bundles[registry.default].manifest
+        spec["paths"] |= {"/v1/predict": {"post": predict(default)}, "/v1/explain": {"post": explain(default)}}
     return spec
 
 
 def predict(manifest: Manifest) -> dict[str, Any]:
+    shown = [parameter(name) for name in CONTROLS if name in known(manifest)]
+    return operation(
+        manifest,
+        "predict",
+        f"Predict with {manifest.name} {manifest.version}",
+        [*shown, RAW, PARTS, *TARGET],
+        answer(manifest),
+    )
+
+
+def explain(manifest: Manifest) -> dict[str, Any]:
+    summary = f"Where in each part the answer of {manifest.name} {manifest.version} lies"
+    return operation(manifest, "explain", summary, [*TARGET, *METHOD], {"type": "object"})
+
+
+def operation(
+    manifest: Manifest, tag: str, summary: str, parameters: list[dict[str, Any]], answer: dict[str, Any]
+) -> dict[str, Any]:
     content = {
         "multipart/form-data": {"schema": form(manifest), "encoding": encoding(manifest)},
         "application/json": {
@@ -56,12 +93,12 @@ def predict(manifest: Manifest) -> dict[str, Any]:
         },
     }
     return {
-        "tags": ["predict"],
-        "summary": f"Predict with {manifest.name} {manifest.version}",
-        "parameters": [*(parameter(name) for name in CONTROLS if name in known(manifest)), RAW],
+        "tags": [tag],
+        "summary": summary,
+        "parameters": parameters,
         "requestBody": {"required": True, "content": content},
         "responses": {
-            "200": {"description": "The answer", "content": {"application/json": {"schema": answer(manifest)}}},
+            "200": {"description": "The answer", "content": {"application/json": {"schema": answer}}},
             **{str(status): refusal(titles) for status, titles in refusals().items()},
         },
     }
@@ -100,10 +137,15 @@ def asked(manifest: Manifest) -> dict[str, Any]:
 
 def parameter(name: str) -> dict[str, Any]:
     schema = {key: value for key, value in CONTROLS[name].items() if key != "description"}
-    where: dict[str, Any] = {"name": name, "in": "query", "description": CONTROLS[name]["description"]}
+    description = CONTROLS[name]["description"]
     if schema["type"] == "array":
-        return {**where, "content": {"application/json": {"schema": schema}}}
-    return {**where, "schema": schema}
+        return {
+            "name": name,
+            "in": "query",
+            "description": description,
+            "content": {"application/json": {"schema": schema}},
+        }
+    return option(name, schema, description)
 
 
 def required(manifest: Manifest) -> dict[str, Any]:

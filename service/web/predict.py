@@ -3,12 +3,10 @@
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from os import urandom
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl
 
 import orjson
 
@@ -17,22 +15,13 @@ from service.logs import Log
 from service.registry import Registry, Served
 from service.settings import Settings
 from service.types import Asked, Stages
-from service.web import controls, problems, uploads
+from service.web import controls, explanations, problems, uploads
 from service.web.asgi import Disconnected, Headers, Receive, Scope, Send, answer, header
+from service.web.options import Options, query
 
 GONE = 499  # nginx's status for a client that left; seen in metrics and logs only
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-BOOLEANS = {"true": True, "1": True, "": True, "false": False, "0": False}
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The query string."""
-
-    top_k: int | None = None
-    raw: bool = False
-    controls: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -57,14 +46,16 @@ class Predict:
     def __init__(self, registry: Registry, settings: Settings, log: Log) -> None:
         self._registry, self._settings, self._log = registry, settings, log
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, name: str | None) -> None:
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, name: str | None, *, explain: bool = False
+    ) -> None:
         call = Call(request_id(scope), time.perf_counter())
         served = None
         try:
             if scope["method"] != "POST":
-                raise MethodNotAllowed("predict takes POST")
+                raise MethodNotAllowed("this path takes POST")
             served = self._registry.get(name)
-            body = await self._predict(served, call, scope, receive)
+            body = await self._predict(served, call, scope, receive, explain)
             await answer(send, 200, body, call.headers())
         except RequestError as error:
             call.status, call.cause = error.status, type(error.__cause__ or error).__name__
@@ -76,25 +67,32 @@ class Predict:
                 served.metrics.disconnect()
         self._account(served, call)
 
-    async def _predict(self, served: Served, call: Call, scope: Scope, receive: Receive) -> bytes:
-        options = query(scope["query_string"])
+    async def _predict(self, served: Served, call: Call, scope: Scope, receive: Receive, explain: bool) -> bytes:
+        options = query(scope["query_string"], explain)
         deadline = call.started + timeout(scope, self._settings.timeout)
         with served.admission.hold(uploads.length(scope, self._settings)):
             parts, said = await uploads.read(scope, receive, served.model.manifest.inputs, self._settings)
             call.parts = {name: len(data) for name, data in parts.items()}
             asked = controls.asked(options.top_k, options.controls, said, served.model.controls, self._settings)
-            work = self._answer(served, call, parts, asked, options.raw, deadline)
-            if served.inline:  # answered in this turn of the loop: nobody can leave meanwhile
+            work = self._answer(served, call, parts, asked, options, deadline)
+            if served.inline and not options.explain:  # answered in this turn of the loop: nobody can leave meanwhile
                 return await work
             return await while_there(receive, work)
 
     async def _answer(
-        self, served: Served, call: Call, parts: dict[str, bytes], asked: Asked, raw: bool, deadline: float
+        self, served: Served, call: Call, parts: dict[str, bytes], asked: Asked, options: Options, deadline: float
     ) -> bytes:
         row = await served.encode(parts, call.stages)
         result = await served.batcher(row, call.stages, deadline=deadline)
         start = time.perf_counter()
-        answer = served.model.decode(row | result, parts, asked, raw=raw)
+        if options.explain == "places":
+            work = explanations.places(served.model, parts, row | result, asked, options, self._settings)
+            answer = await served.explain(work, deadline) | {"seconds": time.perf_counter() - start}
+        else:
+            answer = served.model.decode(row | result, parts, asked, raw=options.raw)
+            if options.explain == "parts":
+                work = explanations.parts(served.model, parts, row | result, asked, options)
+                answer["explanation"] = await served.explain(work, deadline)
         manifest = served.model.manifest
         document = {"id": call.id.decode(), "model": manifest.name, "version": manifest.version, **answer}
         call.stages["decode"] = time.perf_counter() - start
@@ -157,23 +155,3 @@ def timeout(scope: Scope, default: float) -> float:
     if not seconds >= 0:
         raise Malformed("Braid-Timeout is not a number of seconds")
     return min(seconds, default)
-
-
-@lru_cache(maxsize=256)
-def query(string: bytes) -> Options:
-    """Raises Malformed for what is not an option, or twice."""
-    try:
-        pairs = parse_qsl(string.decode("ascii"), keep_blank_values=True, strict_parsing=True) if string else []
-    except ValueError as error:
-        raise Malformed("not a valid query string") from error
-    given = dict(pairs)
-    if len(given) < len(pairs) or not given.keys() <= {"top_k", "raw", *controls.NAMES}:
-        raise Malformed(f"the query takes top_k, raw, {', '.join(controls.NAMES)}, each once")
-    raw = BOOLEANS.get(given.get("raw", "false"))
-    top_k = given.get("top_k")
-    if raw is None:
-        raise Malformed("raw is true or false")
-    if top_k is not None and not (top_k.isascii() and top_k.isdigit() and int(top_k[:9]) > 0 and len(top_k) < 10):
-        raise Malformed("top_k is a whole number of at least 1")
-    said = {name: given[name] for name in controls.NAMES if name in given}
-    return Options(None if top_k is None else int(top_k), raw, said)

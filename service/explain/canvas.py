@@ -1,0 +1,192 @@
+"""A part's bytes as pieces that can be taken away: pictures by boxes, recordings by time and by band, texts by span.
+
+What is left is bytes again, so that it goes the whole way through the model's own preprocessing.
+"""
+
+import io
+import itertools
+import math
+import re
+import struct
+import zlib
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import soundfile
+
+from service.inputs import image, wave
+from service.inputs.image import Image, Picture
+from service.limits import Limits
+from service.types import Array
+
+Piece = tuple[float, ...]  # a box: left, top, right, bottom in pixels; or from, to in seconds, hertz or characters
+GRID = 4  # cells a side of a picture, to begin with
+SLICES = 12  # of a recording's time, to begin with
+BANDS = 12  # of its frequencies
+SHORT = 0.02  # seconds that are not halved any more
+WORD = re.compile(r"\w+|[^\w\s]")
+
+
+class Canvas(Protocol):
+    @property
+    def pieces(self) -> list[Piece]: ...
+
+    def without(self, pieces: Collection[Piece]) -> bytes: ...
+
+    def finer(self, piece: Piece) -> list[Piece]:
+        """What a piece may be divided into; nothing: it may not."""
+
+
+@dataclass
+class Painting:
+    """A picture; what is taken away gets its median colour."""
+
+    picture: Picture
+    pieces: list[Piece]
+    fill: int | tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        pixels = np.asarray(self.picture)
+        medians = np.median(pixels, axis=(0, 1)).astype(int)
+        self.fill = tuple(medians.tolist()) if pixels.ndim > 2 else int(medians)
+
+    def without(self, pieces: Collection[Piece]) -> bytes:
+        rest = self.picture.copy()
+        for left, top, right, bottom in pieces:
+            rest.paste(self.fill, (int(left), int(top), int(right), int(bottom)))
+        return png(rest)
+
+    def finer(self, piece: Piece) -> list[Piece]:
+        left, top, right, bottom = map(int, piece)
+        if right - left < 2 or bottom - top < 2:
+            return []
+        x, y = (left + right) // 2, (top + bottom) // 2
+        return [(left, top, x, y), (x, top, right, y), (left, y, x, bottom), (x, y, right, bottom)]
+
+
+def painting(spec: Image, data: bytes, limits: Limits, grid: int = GRID) -> Painting:
+    """The upright original in a grid. Raises what decoding a picture raises."""
+    picture = image.plain(spec, image.upright(image.opened(image.sniff(data), data, limits)))
+    columns, rows = (neighbours(np.linspace(0, side, min(grid, side) + 1).astype(int)) for side in picture.size)
+    return Painting(picture, [(left, top, right, bottom) for top, bottom in rows for left, right in columns])
+
+
+def png(picture: Picture) -> bytes:
+    """Mode L or RGB, not compressed: it is read back at once, and Pillow's writer takes ten times as long."""
+    width, height = picture.size
+    pixels = np.frombuffer(picture.tobytes(), np.uint8).reshape(height, -1)
+    lines = np.pad(pixels, ((0, 0), (1, 0))).tobytes()  # each begins with its filter: none
+    head = struct.pack(">IIBBBBB", width, height, 8, 0 if picture.mode == "L" else 2, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(lines, 0)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+
+
+@dataclass
+class Recording:
+    """Mono samples at the model's rate; what is taken away is silence."""
+
+    samples: Array  # (N,)
+    rate: int
+    pieces: list[Piece]  # seconds
+
+    def without(self, pieces: Collection[Piece]) -> bytes:
+        rest = self.samples.copy()
+        for start, end in pieces:
+            rest[round(start * self.rate) : round(end * self.rate)] = 0
+        return wav(rest, self.rate)
+
+    def finer(self, piece: Piece) -> list[Piece]:
+        start, end = piece
+        middle = (start + end) / 2
+        return [(start, middle), (middle, end)] if end - start > SHORT else []
+
+
+@dataclass
+class Spectrum:
+    """The same recording by frequency; what is taken away is missing from its spectrum."""
+
+    spectrum: Array  # (N / 2 + 1,) complex
+    samples: int
+    rate: int
+    pieces: list[Piece]  # hertz
+
+    def without(self, pieces: Collection[Piece]) -> bytes:
+        spectrum, step = self.spectrum.copy(), self.rate / self.samples
+        for low, high in pieces:
+            spectrum[round(low / step) : round(high / step) + (2 * high >= self.rate)] = 0
+        return wav(np.fft.irfft(spectrum, self.samples), self.rate)
+
+    def finer(self, piece: Piece) -> list[Piece]:
+        return []
+
+
+def recording(data: bytes, rate: int, seconds: float | None, limits: Limits, slices: int = SLICES) -> Recording:
+    """In equal slices of time, cut to the model's window. Raises what decoding a recording raises."""
+    samples = wave.read(data, rate, seconds, limits)
+    return Recording(samples, rate, neighbours(np.linspace(0, len(samples) / rate, slices + 1)))
+
+
+def spectrum(sound: Recording) -> Spectrum:
+    """In bands that are equally wide in mel (O'Shaughnessy, 1987)."""
+    mels = np.linspace(0, 2595 * np.log10(1 + sound.rate / 2 / 700), BANDS + 1)
+    edges = 700 * (10 ** (mels / 2595) - 1)
+    return Spectrum(np.fft.rfft(sound.samples), len(sound.samples), sound.rate, neighbours(edges))
+
+
+def wav(samples: Array, rate: int) -> bytes:
+    """16 bit, which is read back ten times as fast as float, unless samples are beyond its range."""
+    if float(np.abs(samples).max(initial=0)) <= 1:
+        levels: bytes = np.rint(samples * 32768).clip(-32768, 32767).astype("<i2").tobytes()
+        form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+        body = b"WAVE" + form + struct.pack("<4sI", b"data", len(levels)) + levels
+        return struct.pack("<4sI", b"RIFF", len(body)) + body
+    out = io.BytesIO()
+    soundfile.write(out, samples, rate, format="WAV", subtype="FLOAT")
+    return out.getvalue()
+
+
+@dataclass
+class Writing:
+    """A text; what is taken away is gone. A piece is a span of characters: a unit, or several that may be divided."""
+
+    text: str
+    units: list[Piece]
+    most: int
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """At most `most`."""
+        return together(self.units, self.most)
+
+    def without(self, pieces: Collection[Piece]) -> bytes:
+        gone = {i for start, end in pieces for i in range(int(start), int(end))}
+        return "".join(character for i, character in enumerate(self.text) if i not in gone).encode()
+
+    def finer(self, piece: Piece) -> list[Piece]:
+        inside = [unit for unit in self.units if piece[0] <= unit[0] and unit[1] <= piece[1]]
+        return together(inside, 2) if len(inside) > 1 else []
+
+
+def words(text: str, most: int) -> Writing:
+    return Writing(text, [match.span() for match in WORD.finditer(text)], most)
+
+
+def tokens(text: str, spans: Callable[[str], Iterable[tuple[int, int]]], most: int) -> Writing:
+    """`spans` are the tokenizer's; special tokens stand nowhere."""
+    return Writing(text, sorted({(start, end) for start, end in spans(text) if start < end}), most)
+
+
+def together(units: list[Piece], most: int) -> list[Piece]:
+    """At most so many spans, each of about as many neighbours."""
+    size = max(1, math.ceil(len(units) / most))
+    groups = [units[i : i + size] for i in range(0, len(units), size)]
+    return [(group[0][0], max(end for _, end in group)) for group in groups]
+
+
+def neighbours(cuts: Array) -> list[Piece]:
+    """[0, 1, 2] -> [(0, 1), (1, 2)]."""
+    return list(itertools.pairwise(cuts.tolist()))
