@@ -44,5 +44,5 @@ class Block(nn.Module):
         y = self.before(x)
         read, _ = attend(self.query(y), self.key(y), self.value(y), mask, self.heads)
         x = x + self.dropout(self.out(read))
-        z: Tensor = self.down(functional.gelu(self.up(self.between(x))))
-        return x + self.dropout(z)
+        x = x + self.dropout(self.down(functional.gelu(self.up(self.between(x)))))
+        return x
