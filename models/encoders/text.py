@@ -1,8 +1,12 @@
 """Token ids to one vector: an n-gram detector, that is convolutions over embeddings and the maximum over places."""
 
+from typing import Literal
+
+from pydantic import Field
 from torch import Tensor, nn
 
 from models.encoders.masks import Conv, pool
+from service.types import Spec
 
 
 class Text(nn.Module):
@@ -21,3 +25,12 @@ class Text(nn.Module):
         x, valid = self.second(*self.first(x, valid))  # (B, channels, 1, T)
         h: Tensor = self.project(pool(x, valid))  # (B, width)
         return h
+
+
+class TextCnnSpec(Spec):
+    kind: Literal["cnn"] = "cnn"
+    embedding: int = Field(32, gt=0, description="dimensions of a token's vector")
+    channels: int = Field(64, gt=0)
+
+    def build(self, vocabulary: int, width: int) -> Text:
+        return Text(vocabulary, self.embedding, self.channels, width)
