@@ -33,7 +33,7 @@ def features(folder: Path, samples: NDArray[np.float32], **options: Any) -> NDAr
     spec = LogMel.model_validate({"n_fft": N_FFT, "hop": HOP, **options})
     array: NDArray[np.float32] = spec.load(folder)(samples)
     assert array.dtype == np.float32
-    assert spec.frames(array) == array.shape[1 if spec.layout == "mel_time" else -2]
+    assert spec.heard(len(samples)) == spec.length(array) == array.shape[1 if spec.layout == "mel_time" else -2]
     return array
 
 

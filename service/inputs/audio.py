@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from service.inputs import wave
 from service.inputs.features import Features
@@ -29,20 +29,32 @@ class Tensors(Spec):
     """The graph's names for what a recording becomes; `mask` (frames,) lets recordings of any length share a batch."""
 
     features: str
-    mask: str | None = None
+    mask: str | None = Field(None, description="1 on the recording, 0 on what `frames` or `samples` has filled")
+    longer: str | None = Field(None, description="CLAP's is_longer (1,): whether copies are to be fused")
 
 
 class Audio(Spec):
-    """decode, mono, resample, level, trim, head, zero-pad to the least length, features; in this order."""
+    """decode, mono, resample, level, trim, head, fill to the least length, features; in this order."""
 
     kind: Literal["audio"] = "audio"
     sample_rate: int = Field(gt=0)
     max_seconds: float | None = Field(None, gt=0, description="longer recordings keep their head")
-    min_seconds: float = Field(0.0, ge=0, description="shorter recordings are followed by silence")
+    min_seconds: float = Field(0.0, ge=0, description="shorter recordings are filled to this")
+    fill: Literal["silence", "repeat", "repeat_pad"] = Field(
+        "silence", description="after the recording; repeat: itself, cut; repeat_pad: whole repeats, then silence"
+    )
     level: Literal["as_is", "peak"] = Field("as_is", description="peak: divided by the largest absolute sample")
     trim: Trim | None = None
     features: Features
     tensors: Tensors
+
+    @model_validator(mode="after")
+    def possible(self) -> "Audio":
+        if self.max_seconds is not None and self.min_seconds > self.max_seconds:
+            raise ValueError(f"min_seconds: {self.min_seconds} is more than max_seconds, {self.max_seconds}")
+        if self.fill != "silence" and not self.min_seconds:
+            raise ValueError(f"fill: {self.fill} needs min_seconds")
+        return self
 
     def files(self) -> list[str]:
         return self.features.files()
@@ -64,7 +76,10 @@ class Audio(Spec):
 
 
 def encode(spec: Audio, limits: Limits, features: Callable[[Array], Array], data: bytes) -> Row:
-    """features as their kind says, mask (frames,) float32. Raises UnsupportedType, OverLimit, InvalidInput."""
+    """features as their kind says, mask (frames,) float32, longer (1,) bool.
+
+    Raises UnsupportedType, OverLimit, InvalidInput.
+    """
     seconds = None if spec.trim else spec.max_seconds  # silence in front must not use up the head
     samples = wave.read(data, spec.sample_rate, seconds, limits)
     if spec.level == "peak":
@@ -73,14 +88,26 @@ def encode(spec: Audio, limits: Limits, features: Callable[[Array], Array], data
         samples = trimmed(spec.trim, samples)
     if spec.max_seconds:
         samples = samples[: math.ceil(spec.max_seconds * spec.sample_rate)]
-    short = math.ceil(spec.min_seconds * spec.sample_rate) - len(samples)
-    if short > 0:
-        samples = np.concatenate((samples, np.zeros(short, FLOAT)))
+    least = math.ceil(spec.min_seconds * spec.sample_rate)
+    if len(samples) < least:
+        samples = filled(spec.fill, samples, least)
     array = features(samples.astype(FLOAT, copy=False))
     row = {spec.tensors.features: array}
     if spec.tensors.mask:
-        row[spec.tensors.mask] = np.ones(spec.features.frames(array), FLOAT)
+        length = spec.features.length(array)
+        row[spec.tensors.mask] = (np.arange(length) < spec.features.heard(len(samples))).astype(FLOAT)
+    if spec.tensors.longer:
+        row[spec.tensors.longer] = np.array([spec.features.copies is not None])
     return row
+
+
+def filled(how: Literal["silence", "repeat", "repeat_pad"], samples: Array, length: int) -> Array:
+    """`length` samples; transformers' names are pad, repeat and repeatpad."""
+    if how == "repeat" and len(samples):
+        return np.resize(samples, length)
+    if how == "repeat_pad" and len(samples):
+        samples = np.tile(samples, length // len(samples))
+    return np.concatenate((samples, np.zeros(length - len(samples), FLOAT)))
 
 
 def trimmed(spec: Trim, samples: Array) -> Array:

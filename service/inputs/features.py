@@ -1,4 +1,4 @@
-"""Samples to what a sound encoder takes: log-mel frames or the samples themselves. librosa defines, numpy computes."""
+"""What a sound encoder takes, as the manifest names it: log-mel frames, cepstra, or the samples themselves."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,126 +6,187 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from service.errors import BundleError, InvalidInput
+from service.errors import BundleError
+from service.inputs import spectrum
 from service.types import FLOAT, Array, Spec
 
-BLOCK = 64  # frames transformed at once: the temporaries stay in the cache
 
+class Spectral(spectrum.Framing):
+    """Frames, their power by frequency, a bank over it, a logarithm.
 
-class LogMel(Spec):
-    """librosa.feature.melspectrogram with the stored bank, then the logarithm, then normalisation and x scale + offset.
-
-    `bank` is librosa.filters.mel(...) as .npy, (mels, n_fft / 2 + 1), made once when the bundle is written.
+    `bank` is a matrix (bands, n_fft / 2 + 1) as .npy, such as librosa.filters.mel(...), made once when the bundle is
+    written. librosa defines, and Kaldi (Povey et al., 2011) where the keys say so.
     """
 
-    kind: Literal["log_mel"] = "log_mel"
-    bank: str = "mel.npy"
-    n_fft: int = Field(gt=0)
-    win: int | None = Field(None, gt=0, description="window length; n_fft unless given")
-    hop: int = Field(gt=0)
-    center: bool = Field(True, description="frame t is centred on sample t x hop; the ends are padded")
-    pad: Literal["constant", "reflect"] = "constant"
-    power: Literal[1, 2] = 2
-    log: Literal["ln", "log10", "db"] = "ln"
+    bank: str | None = Field("mel.npy", description="file of the filter bank; null: the frequencies themselves")
+    log: Literal["ln", "log10", "db", "none"] = "ln"
     floor: float = Field(1e-10, gt=0, description="smallest value that the logarithm sees")
+    reference: Literal["one", "max"] = Field("one", description="max: the loudest is 0 of the logarithm")
+    range: float | None = Field(None, gt=0, description="nothing is lower than the loudest minus this, after the log")
+    energy: bool = Field(False, description="Kaldi's log energy in front of the bands, or as the first cepstrum")
     normalize: Literal["none", "clip"] = Field("none", description="clip: zero mean, unit variance over the recording")
+    frames: int | None = Field(None, gt=0, description="cut, or filled with 0 before scale and offset, to this many")
     scale: float = 1.0
     offset: float = 0.0
     layout: Literal["mel_time", "time_mel"] = "mel_time"
     channel: bool = Field(False, description="one more axis in front, of size 1")
+    copies: int | None = Field(None, gt=1, description="one more axis in front, of that many equal copies")
+    double: bool = Field(False, description="float64 until the logarithm is taken: quiet bands to 0.003 dB, not 0.03")
+
+    @model_validator(mode="after")
+    def possible(self) -> "Spectral":
+        if self.energy and self.log != "ln":
+            raise ValueError("energy: needs log ln")
+        if self.channel and self.copies:
+            raise ValueError("channel: copies add the axis already")
+        return self
 
     def files(self) -> list[str]:
-        return [self.bank]
+        return [self.bank] if self.bank else []
 
-    def frames(self, array: Array) -> int:
+    def length(self, array: Array) -> int:
+        """Frames, of which the last may be filling."""
         return int(array.shape[-1 if self.layout == "mel_time" else -2])
 
-    def load(self, folder: Path) -> Callable[[Array], Array]:
-        """(N,) samples -> (mels, frames), transposed and extended as the layout says."""
+    def heard(self, samples: int) -> int:
+        """Frames of that many samples before `frames` cuts or fills them."""
+        around = 2 * (self.size // 2) if self.center else 0
+        return 1 + (samples + around - self.size) // self.hop - self.drop_last
+
+    def matrix(self, folder: Path) -> Array | None:
+        """(bands, bins). Raises BundleError."""
+        if self.bank is None:
+            return None
         try:
-            bank = np.load(folder / self.bank, allow_pickle=False)
+            bank: Array = np.load(folder / self.bank, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise BundleError(f"{self.bank}: not a .npy array") from error
         if bank.ndim != 2 or bank.shape[1] != self.n_fft // 2 + 1:
             raise BundleError(
                 f"{self.bank}: shape {bank.shape}, but n_fft {self.n_fft} needs (mels, {self.n_fft // 2 + 1})"
             )
-        size = self.win or self.n_fft
-        window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(FLOAT)  # periodic Hann
-        return partial(log_mel, self, np.ascontiguousarray(bank.T, FLOAT), window)
+        return bank
+
+    def spectra(self, folder: Path) -> Callable[[Array], Array]:
+        """(N,) samples -> (frames, bands), logarithms."""
+        bank, dtype = self.matrix(folder), np.float64 if self.double else FLOAT
+        columns = None if bank is None else np.ascontiguousarray(bank.T, dtype)
+        return partial(logarithms, self, columns, spectrum.window(self.window, self.win or self.n_fft).astype(dtype))
+
+
+class LogMel(Spectral):
+    """The bands themselves: log-mel, Kaldi's fbank, linear filter banks."""
+
+    kind: Literal["log_mel"] = "log_mel"
+
+    def load(self, folder: Path) -> Callable[[Array], Array]:
+        """(N,) samples -> (bands, frames), transposed and extended as the layout says."""
+        spectra = self.spectra(folder)
+        return lambda samples: finished(self, spectra(samples))
+
+
+class Mfcc(Spectral):
+    """Mel-frequency cepstra (Davis & Mermelstein, 1980), by default as librosa.feature.mfcc: DCT-II of decibels."""
+
+    kind: Literal["mfcc"] = "mfcc"
+    log: Literal["ln", "log10", "db", "none"] = "db"
+    range: float | None = Field(80.0, gt=0, description="nothing is lower than the loudest minus this, after the log")
+    count: int = Field(20, gt=0, description="cepstra, from the lowest")
+    lifter: float = Field(0.0, ge=0, description="emphasis of higher cepstra; 0: none, Kaldi's is 22")
+    liftering: Literal["librosa", "kaldi"] = Field("librosa", description="kaldi: one step later, so C0 stays")
+
+    def load(self, folder: Path) -> Callable[[Array], Array]:
+        """(N,) samples -> (count, frames), transposed and extended as the layout says."""
+        bank, spectra = self.matrix(folder), self.spectra(folder)
+        bands = self.n_fft // 2 + 1 if bank is None else len(bank)
+        if self.count > bands:
+            raise BundleError(f"count: {self.count} cepstra of {bands} bands")
+        lifter = spectrum.lifter(self.count, self.lifter, first=self.liftering == "librosa")
+        matrix = (spectrum.cosines(bands, self.count) * lifter).astype(np.float64 if self.double else FLOAT)
+
+        def cepstra(samples: Array) -> Array:
+            bands = spectra(samples)
+            out: Array = bands[:, self.energy :] @ matrix
+            if self.energy:
+                out[:, 0] = bands[:, 0]
+            return finished(self, out)
+
+        return cepstra
 
 
 class Waveform(Spec):
-    """The samples as they are."""
+    """The samples as they are, or with zero mean and unit variance, as Wav2Vec2 takes them."""
 
     kind: Literal["waveform"] = "waveform"
+    normalize: Literal["none", "clip"] = Field("none", description="clip: zero mean, unit variance over the recording")
+    samples: int | None = Field(None, gt=0, description="cut, or filled with 0 after normalising, to this many")
+
+    @property
+    def copies(self) -> None:
+        return None
 
     def files(self) -> list[str]:
         return []
 
-    def frames(self, array: Array) -> int:
+    def length(self, array: Array) -> int:
+        """Samples, of which the last may be filling."""
         return len(array)
 
+    def heard(self, samples: int) -> int:
+        return samples
+
     def load(self, folder: Path) -> Callable[[Array], Array]:
-        return np.asarray
+        """(N,) -> (N,)."""
+        return partial(waveform, self)
 
 
-Features = Annotated[LogMel | Waveform, Field(discriminator="kind")]
+Features = Annotated[LogMel | Mfcc | Waveform, Field(discriminator="kind")]
 
 
-def log_mel(spec: LogMel, bank: Array, window: Array, samples: Array) -> Array:
-    mel = logarithm(spec, mel_spectrogram(spec, bank, window, samples))  # (frames, mels)
+def logarithms(spec: Spectral, bank: Array | None, window: Array, samples: Array) -> Array:
+    """(frames, bands), with the energy in front if there is one. Raises InvalidInput where there is not one frame."""
+    frames = spectrum.frames(spec, window, samples)
+    bands = spectrum.power(spec, bank, window, frames)
+    if spec.log != "none":
+        spectrum.logarithm(spec.log, spec.floor, bands)
+    if spec.reference == "max":
+        bands -= bands.max()
+    if spec.range is not None:
+        np.maximum(bands, bands.max() - bands.dtype.type(spec.range), out=bands)
+    if spec.energy:
+        bands = np.concatenate((spectrum.energy(spec.remove_dc, spec.floor, frames), bands), 1)
+    return bands
+
+
+def finished(spec: Spectral, bands: Array) -> Array:
+    """(frames, bands) -> float32 in its final length, numbers and layout."""
+    bands = bands.astype(FLOAT, copy=False)
     if spec.normalize == "clip":
-        mel -= mel.mean()
-        mel /= max(float(mel.std()), 1e-5)
+        bands -= bands.mean()
+        bands /= max(float(bands.std()), 1e-5)
+    if spec.frames is not None and len(bands) != spec.frames:
+        bands = resized(bands, spec.frames)
     if spec.scale != 1:
-        mel *= FLOAT(spec.scale)
+        bands *= FLOAT(spec.scale)
     if spec.offset:
-        mel += FLOAT(spec.offset)
-    mel = mel if spec.layout == "time_mel" else np.ascontiguousarray(mel.T)
-    return mel[None] if spec.channel else mel
+        bands += FLOAT(spec.offset)
+    bands = bands if spec.layout == "time_mel" else np.ascontiguousarray(bands.T)
+    if spec.copies:
+        return np.stack([bands] * spec.copies)
+    return bands[None] if spec.channel else bands
 
 
-def mel_spectrogram(spec: LogMel, bank: Array, window: Array, samples: Array) -> Array:
-    """(frames, mels), within 1e-5 of librosa's. A window shorter than n_fft stands in its middle, as there.
-
-    Raises InvalidInput where there is not one frame.
-    """
-    if spec.center:
-        samples = padded(samples, spec.n_fft // 2, spec.pad)
-    if len(samples) < spec.n_fft:
-        raise InvalidInput(f"too short: {len(samples)} samples, one frame is {spec.n_fft}")
-    frames = framed(samples, spec.n_fft, spec.hop)[:, (spec.n_fft - len(window)) // 2 :][:, : len(window)]
-    mel = np.empty((len(frames), bank.shape[1]), FLOAT)
-    for start in range(0, len(frames), BLOCK):
-        spectrum = np.fft.rfft(frames[start : start + BLOCK] * window, spec.n_fft)
-        magnitude = np.abs(spectrum)  # vectorised, unlike real**2 + imag**2
-        np.matmul(magnitude**2 if spec.power == 2 else magnitude, bank, out=mel[start : start + BLOCK])
-    return mel
+def waveform(spec: Waveform, samples: Array) -> Array:
+    """The formula of transformers' Wav2Vec2FeatureExtractor."""
+    if spec.normalize == "clip":
+        samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
+    return resized(samples, spec.samples) if spec.samples else samples
 
 
-def framed(samples: Array, size: int, hop: int) -> Array:
-    """(frames, size): a view, 30 times cheaper to make than by sliding_window_view. `samples` is contiguous."""
-    count = 1 + (len(samples) - size) // hop
-    step = samples.itemsize
-    return np.ndarray((count, size), samples.dtype, samples.data, 0, (hop * step, step))
-
-
-def padded(samples: Array, width: int, mode: Literal["constant", "reflect"]) -> Array:
-    if mode == "reflect" and len(samples) > 1:
-        return np.pad(samples, width, mode="reflect")
-    out = np.zeros(len(samples) + 2 * width, FLOAT)
-    out[width : width + len(samples)] = samples
+def resized(array: Array, length: int) -> Array:
+    """The first axis cut, or filled with zeros."""
+    out = np.zeros((length, *array.shape[1:]), array.dtype)
+    out[: len(array)] = array[:length]
     return out
-
-
-def logarithm(spec: LogMel, mel: Array) -> Array:
-    """In place. log10 is ln times a constant: numpy's float32 ln is vectorised, its log10 is not."""
-    np.maximum(mel, FLOAT(spec.floor), out=mel)
-    np.log(mel, out=mel)
-    factor = {"ln": 1.0, "log10": 1 / np.log(10), "db": 10 / np.log(10)}[spec.log]
-    if factor != 1:
-        mel *= FLOAT(factor)
-    return mel
