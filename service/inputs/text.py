@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from tokenizers import Tokenizer
 
 from service.errors import BundleError, InvalidInput
@@ -19,7 +19,10 @@ class Tensors(Spec):
 
     ids: str
     mask: str | None = None
-    types: str | None = None
+    types: str | None = Field(None, description="token_type_ids, as the tokenizer gives them")
+    positions: str | None = Field(
+        None, description="position_ids, from first_position on; padding in front has the same"
+    )
 
 
 class Text(Spec):
@@ -27,9 +30,21 @@ class Text(Spec):
     tokenizer: str = "tokenizer.json"
     max_tokens: int = Field(512, gt=0, description="longer texts keep their first tokens, special tokens included")
     max_characters: int | None = Field(None, gt=0, description="cut before the tokenizer, whose cost is per character")
+    truncate: Literal["right", "left"] = Field("right", description="left: longer texts keep their last tokens")
+    lowercase: bool = Field(False, description="before the tokenizer, as sentence-transformers' do_lower_case")
     pad_to: int | None = Field(None, gt=0, description="always this many tokens, for graphs of a static length")
+    pad_multiple_of: int = Field(1, gt=0, description="a whole multiple of this many tokens")
     pad_id: int = 0
+    pad_type: int = Field(0, description="token type of padding")
+    side: Literal["right", "left"] = Field("right", description="of the padding")
+    first_position: int = 0
     tensors: Tensors
+
+    @model_validator(mode="after")
+    def possible(self) -> "Text":
+        if self.pad_to and self.pad_to % self.pad_multiple_of:
+            raise ValueError(f"pad_to: {self.pad_to} is no multiple of pad_multiple_of, {self.pad_multiple_of}")
+        return self
 
     def files(self) -> list[str]:
         return [self.tokenizer]
@@ -38,7 +53,7 @@ class Text(Spec):
         """Tensor -> the mask tensor that covers its padding."""
         if self.tensors.mask is None:
             return {}
-        return {name: self.tensors.mask for name in (self.tensors.ids, self.tensors.types, self.tensors.mask) if name}
+        return {name: self.tensors.mask for name in self.tensors.model_dump().values() if name}
 
     def limit(self, limits: Limits) -> int:
         return limits.text_bytes
@@ -52,14 +67,23 @@ class Text(Spec):
     def spans(self, folder: Path) -> Callable[[str], list[tuple[int, int]]]:
         """Text -> from and to of each of its tokens, in characters."""
         tokenizer = self._read(folder)
-        return lambda text: list(tokenizer.encode(text[: self.max_characters]).offsets)
+        return lambda text: list(tokenizer.encode(self.prepared(text)).offsets)
+
+    def prepared(self, text: str) -> str:
+        """What the tokenizer sees."""
+        text = text[: self.max_characters]
+        return text.lower() if self.lowercase else text
 
     def _read(self, folder: Path) -> Tokenizer:
         try:
             tokenizer = Tokenizer.from_file(str(folder / self.tokenizer))
         except Exception as error:  # tokenizers raises nothing narrower
             raise BundleError(f"{self.tokenizer}: not a tokenizer file") from error
-        tokenizer.enable_truncation(self.max_tokens)  # files may embed lengths of their own: ours are the manifest's
+        most, special = min(self.max_tokens, self.pad_to or self.max_tokens), tokenizer.num_special_tokens_to_add(False)
+        if most <= special:
+            raise BundleError(f"max_tokens: {most}, but the tokenizer adds {special} of its own")
+        # files may embed lengths of their own: ours are the manifest's
+        tokenizer.enable_truncation(most, direction=self.truncate)
         tokenizer.no_padding()
         return tokenizer
 
@@ -71,17 +95,31 @@ def encode(spec: Text, tokenizer: Tokenizer, data: bytes) -> Row:
     except UnicodeDecodeError as error:
         raise InvalidInput("text is not valid UTF-8") from error
     # encode_batch_fast: unlike encode() it releases the GIL and computes no offsets
-    ids = tokenizer.encode_batch_fast([text[: spec.max_characters]])[0].ids
+    found = tokenizer.encode_batch_fast([spec.prepared(text)])[0]
+    return tensors(spec, found.ids, found.type_ids if spec.tensors.types else [])
+
+
+def tensors(spec: Text, ids: list[int], types: list[int]) -> Row:
+    """Padded on its side; no text at all is one token of padding that counts as there."""
     length = max(len(ids), 1)
-    padded = np.full(spec.pad_to or length, spec.pad_id, np.int64)
-    padded[: len(ids)] = ids[: len(padded)]
-    return tensors(spec, padded, length)
-
-
-def tensors(spec: Text, ids: Array, length: int) -> Row:
-    row = {spec.tensors.ids: ids}
+    size = spec.pad_to or -(-length // spec.pad_multiple_of) * spec.pad_multiple_of
+    start = size - length if spec.side == "left" else 0
+    row = {spec.tensors.ids: placed(ids, start, size, spec.pad_id)}
     if spec.tensors.mask:
-        row[spec.tensors.mask] = (np.arange(len(ids)) < length).astype(FLOAT)
+        mask = row[spec.tensors.mask] = np.ones(size, FLOAT)
+        if size != length:
+            mask[:start] = mask[start + length :] = 0
     if spec.tensors.types:
-        row[spec.tensors.types] = np.zeros(len(ids), np.int64)
+        row[spec.tensors.types] = placed(types, start, size, spec.pad_type)
+    if spec.tensors.positions:
+        row[spec.tensors.positions] = spec.first_position + np.maximum(np.arange(size) - start, 0)
     return row
+
+
+def placed(values: list[int], start: int, size: int, rest: int) -> Array:
+    """(size,) int64: `rest`, but `values` from `start` on."""
+    if len(values) == size:
+        return np.array(values, np.int64)
+    out = np.full(size, rest, np.int64)
+    out[start : start + len(values)] = values
+    return out
