@@ -80,7 +80,8 @@ class AudioLstm(nn.Module):
         """features (B, bands, F), mask (B, F) -> (B, width)."""
         x = (features * mask[:, None]).transpose(1, 2)  # (B, F, bands)
         if self.stride > 1:
-            x = nn.functional.pad(x, (0, 0, 0, self.stride - 1))  # what is left over is read with zeros
+            silence = x.new_zeros(x.shape[0], self.stride - 1, x.shape[2])
+            x = torch.cat((x, silence), 1)  # what is left over is read with zeros
             whole = x[:, : x.shape[1] // self.stride * self.stride]
             x = whole.reshape(x.shape[0], -1, x.shape[2] * self.stride)
             mask = mask[:, :: self.stride]
