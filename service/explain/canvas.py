@@ -16,8 +16,9 @@ from typing import Protocol
 import numpy as np
 import soundfile
 
-from service.inputs import image, wave
-from service.inputs.image import Image, Picture
+from service.inputs import wave
+from service.inputs.image import Image
+from service.inputs.picture import Picture, read
 from service.limits import Limits
 from service.types import Array
 
@@ -68,7 +69,7 @@ class Painting:
 
 def painting(spec: Image, data: bytes, limits: Limits, grid: int = GRID) -> Painting:
     """The upright original in a grid. Raises what decoding a picture raises."""
-    picture = image.plain(spec, image.upright(image.opened(image.sniff(data), data, limits)))
+    picture = read(data, spec.mode, spec.depth, spec.alpha, limits)
     columns, rows = (neighbours(np.linspace(0, side, min(grid, side) + 1).astype(int)) for side in picture.size)
     return Painting(picture, [(left, top, right, bottom) for top, bottom in rows for left, right in columns])
 
