@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models import card, example, recipe, runs
+from models import card, example, recipe, runs, worked
 from models import export as exporter
 from models import quantize as quantizer
 from models.datasets import digits, origins
@@ -56,6 +56,10 @@ def train(
     threads: Threads = 2,
 ) -> None:
     """Train a recipe's networks: the one to be served, then one without each group of speakers."""
+    if own := worked.of(name):
+        worked.train(own, name, data, work, bars(), resume=resume, threads=threads)
+        console.print(f"trained; next: python -m models evaluate {name}")
+        return
     chosen = recipe.read(name)
     torch.set_num_threads(threads)
     if not resume:
@@ -68,6 +72,9 @@ def train(
 @app.command("evaluate")
 def evaluate_(name: Name, data: Data = Path("data"), work: Work = WORK) -> None:
     """Ask the trained networks what they have never seen; prints the model card's table and keeps it for `export`."""
+    if own := worked.of(name):
+        worked.evaluate(own, name, data, work, console)
+        return
     chosen = recipe.read(name)
     folder = work / chosen.name
     with bars() as progress:
@@ -79,11 +86,16 @@ def evaluate_(name: Name, data: Data = Path("data"), work: Work = WORK) -> None:
 @app.command()
 def export(
     name: Name,
-    to: Annotated[Path, typer.Option(help="the bundle's folder")] = Path("models/bundles/digits"),
+    to: Annotated[Path | None, typer.Option(help="the bundle's folder  [models/bundles/NAME]")] = None,
     work: Work = WORK,
 ) -> None:
     """Write the bundle: graph, example, manifest, model card; checked against torch before it is kept."""
+    if own := worked.of(name):
+        to = worked.export(own, name, work, to)
+        console.print(f"wrote {to}; next: braid verify {to}")
+        return
     chosen = recipe.read(name)
+    to = to or Path("models/bundles") / chosen.name
     folder = work / chosen.name
     require((folder / "evaluation.json").is_file(), f"no evaluation yet: python -m models evaluate {name}")
     found = Evaluation.model_validate_json((folder / "evaluation.json").read_text())

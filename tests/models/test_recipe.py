@@ -32,7 +32,8 @@ def test_an_unknown_recipe_is_one_line_that_lists_what_there_is(
         main()
     assert stopped.value.code == 2
     error = capsys.readouterr().err
-    assert "there are digits" in error
+    assert "no recipe 'digit'; there are " in error
+    assert "digits" in error
     assert "Traceback" not in error
 
 

@@ -1,0 +1,62 @@
+"""The boxes of a picture to what a map of features is to say: heat at their middles, and which cells own which box."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+SPREAD = 0.09  # standard deviation of the heat by the side of the box; TTFNet (Liu et al., 2020) has 0.54 / 6
+LEAST = 0.4  # cells; else the heat of small things would fall between them
+OWNED = 0.05  # heat from which a cell tells the box
+
+
+class Truth(NamedTuple):
+    """What is in one picture."""
+
+    boxes: Tensor  # (n, 4) in pixels of the input
+    classes: Tensor  # (n,) int64
+
+
+class Targets(NamedTuple):
+    heat: Tensor  # (B, classes, H, W), 1 at the cell of a box's middle
+    boxes: Tensor  # (B, H, W, 4) in pixels
+    weight: Tensor  # (B, H, W), sums to 1 over the cells of a box that none smaller covers
+    total: int  # boxes
+
+
+def cells(height: int, width: int, stride: int) -> Tensor:
+    """(H, W, 2) x and y of the cells' middles, in pixels."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return (torch.stack([x, y], -1) + 0.5) * stride
+
+
+def targets(truths: list[Truth], classes: int, height: int, width: int, stride: int) -> Targets:
+    """For a batch; the smaller of two boxes owns the cells that both claim (CenterNet's heat, Zhou et al., 2019)."""
+    heat = torch.zeros(len(truths), classes, height, width)
+    boxes = torch.zeros(len(truths), height, width, 4)
+    weight = torch.zeros(len(truths), height, width)
+    for i, truth in enumerate(truths):
+        if len(truth.boxes):
+            paint(heat[i], boxes[i], weight[i], truth, stride)
+    return Targets(heat, boxes, weight, sum(len(truth.boxes) for truth in truths))
+
+
+def paint(heat: Tensor, boxes: Tensor, weight: Tensor, truth: Truth, stride: int) -> None:
+    """One picture, in place: heat (classes, H, W), boxes (H, W, 4), weight (H, W)."""
+    height, width = weight.shape
+    sides = truth.boxes[:, 2:] - truth.boxes[:, :2]
+    middle = ((truth.boxes[:, :2] + truth.boxes[:, 2:]) / 2 / stride).floor()  # (n, 2), a cell
+    middle = torch.minimum(middle.clamp(min=0), torch.tensor([width - 1, height - 1]))
+    spread = (sides / stride * SPREAD).clamp(min=LEAST)
+    x = torch.exp(-((torch.arange(width) - middle[:, :1]) ** 2) / (2 * spread[:, :1] ** 2))  # (n, W)
+    y = torch.exp(-((torch.arange(height) - middle[:, 1:]) ** 2) / (2 * spread[:, 1:] ** 2))  # (n, H)
+    hot = y[:, :, None] * x[:, None]  # (n, H, W)
+    for label in set(truth.classes.tolist()):
+        heat[label] = hot[truth.classes == label].amax(0)
+    order = sides.prod(1).argsort()  # small ones first: argmax takes the first of equals
+    claimed = (hot[order] > OWNED).float()
+    owner, owned = order[claimed.argmax(0)], claimed.amax(0)
+    mine = hot.gather(0, owner[None])[0] * owned
+    total = torch.zeros(len(sides)).index_add_(0, owner.flatten(), mine.flatten())
+    boxes.copy_(truth.boxes[owner])
+    weight.copy_(mine / total.clamp(min=1e-6)[owner])

@@ -1,0 +1,173 @@
+"""Pictures with boxes: a recipe to a trained detector, its mean average precision, its bundle."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import yaml
+from pydantic import Field, ValidationError
+from rich.progress import Progress
+from torch import Tensor
+
+from models.datasets import boxed, drawn
+from models.detection import graph
+from models.detection.detector import Detector, Network
+from models.detection.fit import Plan, Spent, fit, restore
+from models.detection.found import quality
+from models.detection.pictures import Pictures, Vary, batch, encoded
+from models.worked.card import Card
+from models.worked.card import write as write_card
+from service import bundle
+from service.bundle import CARD, GRAPH, Bundle, Manifest, explain
+from service.inputs import Image
+from service.model import Model
+from service.types import Spec
+
+BOXES, SCORES = "boxes", "scores"
+PART = "image"
+
+
+class Splits(Spec):
+    train: str = "train"
+    valid: str = "valid"
+
+
+class Answer(Spec):
+    threshold: float = 0.4
+    nms: float = 0.5
+    most: int = 100
+
+
+class Recipe(Spec):
+    example: Literal["boxes"]
+    name: str
+    version: str
+    seed: int
+    data: str = Field(description="a zip in the data folder: table.csv, boxes.csv, images/")
+    splits: Splits = Splits()
+    labels: list[str]
+    image: Image
+    detector: Detector
+    vary: Vary = Vary()
+    training: Plan
+    answer: Answer = Answer()
+    card: Card
+
+
+class Evaluation(Spec):
+    """Average precision at an overlap of 0.5, by label and the mean of them; what training cost."""
+
+    precision: dict[str, float]
+    pictures: int
+    spent: Spent
+
+
+def read(path: Path) -> Recipe:
+    """Raises ValueError."""
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise ValueError(f"{path}: {explain(error)}") from error
+
+
+def pictures(recipe: Recipe, data: Path, split: str) -> Pictures:
+    """Encoded as the bundle will. Raises FileNotFoundError, ValueError where the split is empty."""
+    chosen = [each for each in boxed.read(data / recipe.data, recipe.labels) if each.split == split]
+    if not chosen:
+        raise ValueError(f"{recipe.data}: no picture of the split {split!r}")
+    return encoded(chosen, recipe.image.load(data), recipe.image.tensors.pixels)
+
+
+def network(recipe: Recipe) -> Network:
+    torch.manual_seed(recipe.seed)
+    net = Network(recipe.detector, len(recipe.labels))
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    return net
+
+
+def train(recipe: Recipe, data: Path, work: Path, progress: Progress) -> None:
+    """Goes on from a checkpoint in `work` where there is one."""
+    known = pictures(recipe, data, recipe.splits.train)
+
+    def losses(step: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng([recipe.seed, step])
+        chosen = rng.integers(0, len(known.names), recipe.training.batch)
+        pixels, truths = batch(known, chosen, recipe.vary, rng)
+        return net.losses(pixels.contiguous(memory_format=torch.channels_last), truths)
+
+    net = network(recipe)
+    task = progress.add_task(recipe.name, total=recipe.training.steps)
+
+    def tell(step: int, parts: dict[str, float]) -> None:
+        said = "  ".join(f"{name} {value:.2f}" for name, value in parts.items())
+        progress.update(task, completed=step, description=f"{recipe.name}  {said}")
+
+    fit(net, losses, recipe.training, checkpoint(work), tell)
+
+
+def checkpoint(work: Path) -> Path:
+    return work / "runs" / "final.pt"
+
+
+def trained(recipe: Recipe, work: Path) -> tuple[Network, Spent]:
+    """Raises FileNotFoundError with the command that helps."""
+    if not checkpoint(work).exists():
+        raise FileNotFoundError(f"nothing trained in {work}: `python -m models train {recipe.name}` does it")
+    net = network(recipe)
+    return net, restore(checkpoint(work), net)
+
+
+def evaluate(recipe: Recipe, data: Path, work: Path) -> Evaluation:
+    """On the pictures of the split `valid`, which training has not seen."""
+    net, spent = trained(recipe, work)
+    unseen = pictures(recipe, data, recipe.splits.valid)
+    precision = quality(net.detect, unseen, recipe.labels, recipe.answer.nms)
+    return Evaluation(precision=precision, pictures=len(unseen.names), spent=spent)
+
+
+def table(found: Evaluation) -> list[list[str]]:
+    """Head and rows."""
+    return [
+        ["mAP@0.5" if label == "mean" else label for label in found.precision],
+        [f"{each:.3f}" for each in found.precision.values()],
+    ]
+
+
+def export(recipe: Recipe, work: Path, found: Evaluation, to: Path) -> Bundle:
+    """Raises ValueError where the graph and torch disagree."""
+    net, _ = trained(recipe, work)
+    served = graph.Served(net)
+    to.mkdir(parents=True, exist_ok=True)
+    size = (320, 240)
+    several = [drawn.picture("", "", size, len(recipe.labels), seed) for seed in (1, 2)]
+    encode = recipe.image.load(to)
+    rows = [encode(each.data) for each in several]
+    name = recipe.image.tensors.pixels
+    held = {name: torch.from_numpy(np.stack([row[name] for row in rows]))}
+    graph.write(served, held, [BOXES, SCORES], to / GRAPH, {})
+    expected = graph.answers(served, held, [BOXES, SCORES])
+    written = bundle.write(to, manifest(recipe), {PART: ("png", several[0].data)}, rows[0], expected[0])
+    graph.require(graph.parity(Model(written), rows, expected))
+    (to / CARD).write_text(write_card(recipe.card, recipe.name, table(found), found.spent), encoding="utf-8")
+    return written
+
+
+def manifest(recipe: Recipe) -> Manifest:
+    objects = {
+        "kind": "detection",
+        "pixels": recipe.image.tensors.pixels,
+        "boxes": BOXES,
+        "scores": SCORES,
+        "labels": recipe.labels,
+        "unit": "input",
+    }
+    return Manifest.model_validate(
+        {
+            "schema": 1,
+            "name": recipe.name,
+            "version": recipe.version,
+            "inputs": {PART: recipe.image.model_dump(exclude_unset=True)},
+            "outputs": {"objects": objects | recipe.answer.model_dump()},
+        }
+    )
