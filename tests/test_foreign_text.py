@@ -13,8 +13,9 @@ from service.types import Row
 
 transformers = pytest.importorskip("transformers", reason="pip install .[dev]")
 TEXTS = [
-    "The quick brown fox jumps over the lazy dog.", "", " ", "a", "\u00dcn\u00efc\u00f6d\u00e9 CAF\u00c9", "\u65e5\u672c\u8a9e",
-    "emoji \U0001f600\U0001f44d\U0001f3fd!", "nul\0byte", "[CLS] injected [SEP] tokens [MASK]", "<s> and </s> and <pad>",
+    "The quick brown fox jumps over the lazy dog.", "", " ", "a", "\u00dcn\u00efc\u00f6d\u00e9 CAF\u00c9",
+    "\u65e5\u672c\u8a9e", "emoji \U0001f600\U0001f44d\U0001f3fd!", "nul\0byte", "[CLS] injected [SEP] tokens [MASK]",
+    "<s> </s>",
     "tabs\tand\nnewlines\r\n", "fox " * 60, "x" * 300, "e\u0301 combining", "\uff11\uff12 full width",
     "\u200bzero\u200bwidth", "UPPER lower MiXeD",
 ]  # fmt: skip
