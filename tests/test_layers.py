@@ -27,7 +27,7 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
 HEIGHT = {module: -i for i, layer in enumerate(LAYERS) for module in layer}
 ONLY = {  # library -> the one place that imports it
     "onnxruntime": ["engine.py"],
-    "PIL": ["explain/heat.py", "inputs/image.py", "inputs/picture.py"],
+    "PIL": ["explain/heat.py", "inputs/image.py", "inputs/ink.py", "inputs/picture.py"],
     "tokenizers": ["inputs/text.py"],
     "soundfile": ["explain/canvas.py", "inputs/wave.py"],
     "soxr": ["inputs/wave.py"],

@@ -152,6 +152,7 @@ def test_a_bundle_as_it_was_written_is_proven_exactly(bundle: Bundle) -> None:
         "ids",
         "mask",
         "pixels",
+        "pixels:frame",
         "samples",
         "sample_mask",
         "present",

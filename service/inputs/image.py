@@ -7,89 +7,83 @@ from typing import Annotated, Literal
 
 import numpy as np
 import PIL.Image
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from service.inputs.geometry import RESAMPLE, Crop, Fit, Pad, Resize, Size
+from service.inputs.ink import Ink, drawn
 from service.inputs.picture import Alpha, Depth, Picture, read
 from service.limits import DEFAULTS, Limits
 from service.types import FLOAT, Array, Encode, Row, Spec
 
-RESAMPLE = {name.lower(): member for name, member in PIL.Image.Resampling.__members__.items()}
+UNTOUCHED = (1.0, 0.0, 0.0, 1.0, False)  # scale, offset, mean, std, std_twice
 DENSE = 100  # pixels that a byte of a compressed picture may hold
-
-Resample = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
-
-
-class Exact(Spec):
-    """To this size; the aspect is not kept."""
-
-    to: Literal["exact"] = "exact"
-    height: int = Field(gt=0)
-    width: int = Field(gt=0)
-    resample: Resample = "bilinear"
-
-    def size(self, width: int, height: int) -> tuple[int, int]:
-        return self.width, self.height
-
-
-class Shortest(Spec):
-    """The shorter edge to `edge`, the other by the same ratio, rounded down."""
-
-    to: Literal["shortest"] = "shortest"
-    edge: int = Field(gt=0)
-    resample: Resample = "bilinear"
-
-    def size(self, width: int, height: int) -> tuple[int, int]:
-        short, long = min(width, height), max(width, height)
-        other = self.edge * long // short
-        return (self.edge, other) if width <= height else (other, self.edge)
-
-
-class Crop(Spec):
-    """The middle; what reaches beyond the picture is zero."""
-
-    height: int = Field(gt=0)
-    width: int = Field(gt=0)
-
-
-class Ink(Spec):
-    """A drawn sign as in MNIST (LeCun et al., 1998): bright ink on black, its longer side `box`, centred by mass.
-
-    Paper is the median of the border; dark ink on bright paper is inverted; contrast is stretched to the darkest ink.
-    """
-
-    size: int = Field(28, gt=0)
-    box: int = Field(20, gt=0)
-    threshold: float = Field(0.2, gt=0, lt=1, description="share of the strongest ink that still counts as ink")
-    contrast: int = Field(16, gt=0, lt=256, description="grey levels below which a picture is blank")
-    resample: Resample = "bilinear"
 
 
 class Tensors(Spec):
+    """The graph's names for what a picture becomes; `mask` (H, W) lets pictures of any size share a batch."""
+
     pixels: str
+    mask: str | None = Field(None, description="1 on the picture, 0 on padding: transformers' pixel_mask")
 
 
 class Image(Spec):
-    """decode, upright, mode, ink or resize and crop, x scale, - mean, / std, layout; in this order."""
+    """decode, upright, mode, ink or resize, crop and pad, x scale, + offset, - mean, / std, layout; in this order."""
 
     kind: Literal["image"] = "image"
     mode: Literal["L", "RGB"] = "RGB"
+    channels: Literal["RGB", "BGR"] = Field("RGB", description="their order in the tensor; mean and std are always RGB")
     depth: Depth = Field("scale", description="16-bit grey: scaled to 8 bit, or clipped as Pillow")
     alpha: Alpha = Field("white", description="transparency: laid on white, or dropped")
     ink: Ink | None = None
-    resize: Annotated[Exact | Shortest, Field(discriminator="to")] | None = None
+    resize: Resize | None = None
     crop: Crop | None = None
+    pad: Pad | None = None
     scale: float = 1.0
+    offset: float = 0.0
     mean: tuple[float, ...] = (0.0,)
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    std_twice: bool = Field(False, description="divided by std once more, as EfficientNet's include_top")
     layout: Literal["chw", "hwc"] = "chw"
-    dtype: Literal["float32", "uint8"] = Field("float32", description="uint8: the graph normalises")
+    dtype: Literal["float32", "float16", "uint8"] = Field("float32", description="uint8: the graph normalises")
     tensors: Tensors
+
+    @model_validator(mode="after")
+    def possible(self) -> "Image":
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            if len(numbers) not in (1, self.depths):
+                raise ValueError(f"{name}: {len(numbers)} numbers, but mode {self.mode} has {self.depths} channels")
+        if self.channels == "BGR" and self.mode == "L":
+            raise ValueError("channels: BGR needs mode RGB")
+        if self.ink and (self.mode != "L" or self.resize or self.crop or self.pad or self.tensors.mask):
+            raise ValueError("ink: needs mode L, and neither resize, crop, pad nor a mask")
+        if self.dtype == "uint8" and (self.scale, self.offset, *self.mean, *self.std, self.std_twice) != UNTOUCHED:
+            raise ValueError("dtype: uint8 is what the graph normalises itself: no scale, offset, mean and std")
+        self._room()
+        return self
+
+    def _room(self) -> None:
+        """Whether all that resize and crop make fits into a padding of fixed size."""
+        if self.pad is None or self.pad.multiple_of:
+            return
+        most: Size | None = self.resize.most() if self.resize else None
+        if self.crop:
+            most = self.crop.width, self.crop.height
+        if most is None or most[0] > (self.pad.width or 0) or most[1] > (self.pad.height or 0):
+            made = f"up to {most[0]} x {most[1]}" if most else "of any size"
+            raise ValueError(f"pad: {self.pad.width} x {self.pad.height} is too small for pictures {made}")
+
+    @property
+    def depths(self) -> int:
+        return 1 if self.mode == "L" else 3
 
     def files(self) -> list[str]:
         return []
 
     def masks(self) -> Mapping[str, str]:
-        return {}
+        """Tensor -> the mask tensor that covers its padding."""
+        if self.tensors.mask is None:
+            return {}
+        return {self.tensors.pixels: self.tensors.mask, self.tensors.mask: self.tensors.mask}
 
     def limit(self, limits: Limits) -> int:
         return limits.image_bytes
@@ -105,11 +99,73 @@ class Image(Spec):
 
 
 def encode(spec: Image, limits: Limits, normalize: Callable[[Array], Array], data: bytes) -> Row:
-    """pixels (C, H, W) or (H, W, C). Raises UnsupportedType, OverLimit, InvalidInput."""
+    """pixels (C, H, W) or (H, W, C); mask (H, W) uint8; pixels:frame (6,), which leads back to the upright picture:
+    left, top, scale x, scale y, width, height; x = (x of the tensor - left) / scale x.
+
+    Raises UnsupportedType, OverLimit, InvalidInput.
+    """
     picture = read(data, spec.mode, spec.depth, spec.alpha, limits)
     if spec.ink:
         return {spec.tensors.pixels: normalize(drawn(spec.ink, levels(picture)[..., 0])[..., None])}
-    return {spec.tensors.pixels: normalize(levels(framed(spec, picture)))}
+    return placed(spec, normalize, picture)
+
+
+def placed(spec: Image, normalize: Callable[[Array], Array], picture: Picture) -> Row:
+    width, height = picture.size
+    left, top, scale_x, scale_y = 0, 0, 1.0, 1.0
+    if spec.resize:
+        picture, scale_x, scale_y = resized(spec.resize, picture)
+    if spec.crop:
+        x, y = spec.crop.corner(*picture.size)
+        left, top = -x, -y
+        if picture.size != (spec.crop.width, spec.crop.height):
+            picture = picture.crop((x, y, x + spec.crop.width, y + spec.crop.height))
+    inner = (0, 0, *picture.size)
+    if spec.pad:
+        x, y = spec.pad.corner(picture.size, spec.pad.size(*picture.size))
+        left, top, inner = left + x, top + y, (x, y, x + picture.width, y + picture.height)
+    pixels, size = padded(spec, normalize, picture, inner)
+    row = {spec.tensors.pixels: pixels}
+    row[f"{spec.tensors.pixels}:frame"] = np.array([left, top, scale_x, scale_y, width, height])
+    if spec.tensors.mask:
+        mask = row[spec.tensors.mask] = np.zeros((size[1], size[0]), np.uint8)
+        mask[inner[1] : inner[3], inner[0] : inner[2]] = 1
+    return row
+
+
+def resized(spec: Resize, picture: Picture) -> tuple[Picture, float, float]:
+    """By Pillow, with the ratios that lead back."""
+    width, height = picture.size
+    size = spec.size(width, height)
+    if picture.size != size:
+        picture = picture.resize(size, RESAMPLE[spec.resample])
+    if isinstance(spec, Fit):
+        return picture, spec.ratio(width, height), spec.ratio(width, height)
+    return picture, size[0] / width, size[1] / height
+
+
+def padded(
+    spec: Image, normalize: Callable[[Array], Array], picture: Picture, inner: tuple[int, int, int, int]
+) -> tuple[Array, tuple[int, int]]:
+    """The tensor, with the picture at `inner` of it, and its width and height."""
+    if spec.pad is None:
+        return normalize(levels(picture)), picture.size
+    size = spec.pad.size(*picture.size)
+    if size == picture.size:
+        return normalize(levels(picture)), size
+    if spec.pad.unit == "pixels":
+        value = int(spec.pad.value)
+        canvas = PIL.Image.new(picture.mode, size, value if picture.mode == "L" else (value,) * 3)
+        canvas.paste(picture, inner)
+        return normalize(levels(canvas)), size
+    pixels = normalize(levels(picture))
+    chw = spec.layout == "chw"
+    out = np.full(
+        (spec.depths, size[1], size[0]) if chw else (size[1], size[0], spec.depths), spec.pad.value, pixels.dtype
+    )
+    place = slice(inner[1], inner[3]), slice(inner[0], inner[2])
+    out[(slice(None), *place) if chw else place] = pixels
+    return out, size
 
 
 def levels(picture: Picture) -> Array:
@@ -117,61 +173,31 @@ def levels(picture: Picture) -> Array:
     return np.frombuffer(picture.tobytes(), np.uint8).reshape(picture.height, picture.width, -1)
 
 
-def framed(spec: Image, picture: Picture) -> Picture:
-    """Resized and cropped, by Pillow."""
-    if spec.resize and picture.size != (size := spec.resize.size(*picture.size)):
-        picture = picture.resize(size, RESAMPLE[spec.resize.resample])
-    if spec.crop and picture.size != (spec.crop.width, spec.crop.height):
-        left, top = (picture.width - spec.crop.width) // 2, (picture.height - spec.crop.height) // 2
-        picture = picture.crop((left, top, left + spec.crop.width, top + spec.crop.height))
-    return picture
-
-
-def drawn(spec: Ink, pixels: Array) -> Array:
-    """(H, W) uint8 grey -> (size, size) uint8, bright ink on black."""
-    canvas = np.zeros((spec.size, spec.size), np.uint8)
-    border = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
-    paper = int(np.median(border))
-    ink = paper - np.minimum(pixels, paper) if paper > 127 else np.maximum(pixels, paper) - paper
-    peak = int(ink.max())
-    if peak < spec.contrast:
-        return canvas
-    marks = ink > spec.threshold * peak
-    rows, columns = np.flatnonzero(marks.any(1)), np.flatnonzero(marks.any(0))
-    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    ink = stretched(ink)
-    height, width = (max(1, round(side * spec.box / max(ink.shape))) for side in ink.shape)
-    if ink.shape != (height, width):  # a thin pen on a large canvas fades when it is made small
-        ink = stretched(np.asarray(PIL.Image.fromarray(ink).resize((width, height), RESAMPLE[spec.resample])))
-    top, left = (middle(ink.sum(axis), spec.size) for axis in (1, 0))
-    canvas[top : top + height, left : left + width] = ink
-    return canvas
-
-
-def stretched(ink: Array) -> Array:
-    """The darkest ink to 255; uint8."""
-    return np.asarray(np.rint(ink * FLOAT(255 / max(int(ink.max()), 1))), np.uint8)
-
-
-def middle(mass: Array, size: int) -> int:
-    """Where ink of this mass along an axis must start for its centre of mass to be the middle of `size`."""
-    centre = float(mass @ np.arange(len(mass))) / max(float(mass.sum()), 1.0) + 0.5
-    return min(max(round(size / 2 - centre), 0), size - len(mass))
-
-
 def normalizer(spec: Image) -> Callable[[Array], Array]:
-    """(H, W, C) uint8 -> the graph's layout and numbers: (x scale - mean) / std, one table look-up a channel."""
-    channels = 1 if spec.mode == "L" else 3
+    """(H, W, C) uint8 -> the graph's layout and numbers, one table look-up a channel.
+
+    The tables are made by the same operations in the same precision as in transformers, so that the results are equal.
+    """
+    order = range(spec.depths) if spec.channels == "RGB" else range(spec.depths)[::-1]
     if spec.dtype == "uint8":
-        return lambda pixels: pixels if spec.layout == "hwc" else np.ascontiguousarray(pixels.transpose(2, 0, 1))
-    scaled = np.arange(256, dtype=FLOAT) * FLOAT(spec.scale)
-    mean, std = (np.broadcast_to(np.asarray(values, FLOAT), (channels,)) for values in (spec.mean, spec.std))
-    tables = [(scaled - mean[c]) / std[c] for c in range(channels)]
+        return lambda pixels: raw(spec, pixels)
+    scaled = (np.arange(256) * spec.scale).astype(FLOAT)
+    if spec.offset:
+        scaled += FLOAT(spec.offset)
+    mean, std = (np.broadcast_to(np.asarray(values, FLOAT), (spec.depths,)) for values in (spec.mean, spec.std))
+    tables = [(scaled - mean[c]) / std[c] / (std[c] if spec.std_twice else FLOAT(1)) for c in range(spec.depths)]
+    tables = [table.astype(spec.dtype) for table in tables]
     axis = 0 if spec.layout == "chw" else -1
 
     def normalize(pixels: Array) -> Array:
-        if channels == 1:
-            return np.asarray(tables[0].take(np.moveaxis(pixels, -1, axis)))
-        return np.stack([tables[c].take(pixels[..., c]) for c in range(channels)], axis)
+        if spec.depths == 1:
+            return np.asarray(tables[0].take(pixels.reshape(1, *pixels.shape[:2]) if axis == 0 else pixels))
+        return np.stack([tables[c].take(pixels[..., c]) for c in order], axis)
 
     return normalize
+
+
+def raw(spec: Image, pixels: Array) -> Array:
+    """The layout alone."""
+    pixels = pixels if spec.channels == "RGB" else pixels[..., ::-1]
+    return np.ascontiguousarray(pixels if spec.layout == "hwc" else pixels.transpose(2, 0, 1))
