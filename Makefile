@@ -19,9 +19,10 @@ serve: .venv/serve  ## serve the digits model on http://127.0.0.1:8000 (BUNDLES=
 	$(BIN)/braid serve $(BUNDLES)
 
 test: .venv/dev  ## the whole suite that needs no torch
-	$(BIN)/pytest --ignore tests/models
+	$(BIN)/pytest --ignore tests/models --ignore tests/browser
 
-check: lint types test .venv/torch  ## what CI runs: format, lint, types, tests, and the tests of models/ with torch
+check: lint types test .venv/torch  ## what CI runs: format, lint, types, tests, those in a browser, and those of models/ with torch
+	$(BIN)/pytest tests/browser
 	$(BIN)/pytest tests/models
 
 lint: .venv/dev  ## format and lint, changing nothing

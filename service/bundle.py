@@ -80,10 +80,15 @@ class Bundle(Spec):
         """Largest difference of an output of the example, relative to max(1, |x|)."""
         return self.manifest.variants[self.variant].tolerance if self.variant else OUTPUT_TOLERANCE
 
+    def example_files(self) -> dict[str, Path]:
+        """Part -> its file."""
+        files = sorted((self.folder / EXAMPLE).glob("*"))
+        return {file.stem: file for file in files if file.stem in self.manifest.inputs}
+
     def example(self) -> tuple[dict[str, bytes], Row, Row]:
         """Raw parts, the encoded row, the graph's outputs for it. Raises BundleError."""
         folder = self.folder / EXAMPLE
-        parts = {file.stem: file.read_bytes() for file in sorted(folder.glob("*")) if file.stem in self.manifest.inputs}
+        parts = {part: file.read_bytes() for part, file in self.example_files().items()}
         if not parts:
             raise BundleError(f"{EXAMPLE}/: no file is named after a part ({', '.join(self.manifest.inputs)})")
         return parts, arrays(folder / "row.npz"), arrays(folder / "outputs.npz")

@@ -50,6 +50,7 @@ class Settings(BaseSettings, Limits):
         2.0, ge=0, description="seconds after SIGTERM in which requests are still accepted, though not ready"
     )
     grace: float = Field(20.0, gt=0, description="seconds in which accepted requests must finish after that")
+    playground: bool = Field(True, description="off: no pages at / and /status, no examples of bundles")
     log: Literal["info", "warning", "off"] = Field("info", description="info: a line a request; warning: failures only")
 
     @field_validator("bundles", "providers", mode="before")

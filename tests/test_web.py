@@ -105,6 +105,23 @@ def test_raw_adds_the_graphs_outputs_unrounded(server: Server) -> None:
     assert answer["raw"]["measures"][2] == answer["outputs"]["sense"]["score"] == pytest.approx(0.3, abs=1e-4)
 
 
+def test_the_playground_can_be_switched_off(bundle: Bundle) -> None:
+    with serve(bundle.folder, BRAID_PLAYGROUND="off") as running:
+        for path in ("/", "/status", "/playground/main.js", "/v1/models/senses/example/text"):
+            assert running.client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/playground/none.js", "/playground/..%2fpages.py", "/v1/models/senses/example/row"])
+def test_only_files_of_the_playground_and_parts_of_the_example_are_given_out(server: Server, path: str) -> None:
+    assert server.client.get(path).status_code == 404
+
+
+def test_a_part_of_the_example_is_the_file(server: Server, bundle: Bundle) -> None:
+    answer = server.client.get("/v1/models/senses/example/image")
+    assert answer.content == (bundle.folder / "example/image.png").read_bytes()
+    assert answer.headers["content-type"] == "image/png"
+
+
 @pytest.mark.parametrize("given", ["abc-123", "a" * 128, "trace:1/2=3@4"])
 def test_a_clients_request_id_comes_back(server: Server, given: str) -> None:
     for text in (b"a", b"\xff"):

@@ -60,7 +60,7 @@ def moved(boxes: Tensor, by: Tensor) -> Tensor:
 
 
 def regions(found: Found, truths: list[Truth]) -> Tensor:
-    """(B, TRIED or fewer, 4): the true boxes, shaken, among what the first stage found; nothing is learned through them."""
+    """(B, TRIED or fewer, 4): the true boxes, shaken, among the regions found; nothing is learned through them."""
     count = min(TRIED, found.boxes.shape[1])
     chosen = []
     for boxes, truth in zip(found.boxes.detach(), truths, strict=True):

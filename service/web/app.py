@@ -14,7 +14,7 @@ from service.logs import Log
 from service.metrics import Metrics, merged
 from service.registry import RETRY, Registry
 from service.settings import Settings
-from service.web import openapi, problems
+from service.web import openapi, pages, problems
 from service.web.asgi import Receive, Scope, Send
 from service.web.models import describe
 from service.web.predict import Predict
@@ -69,6 +69,8 @@ def rest(registry: Registry, settings: Settings, metrics: Metrics, worker: Worke
         served = registry.get(model)
         return reply({**describe(served, settings), "card": served.model.bundle.card})
 
+    if settings.playground:
+        pages.add(app, registry)
     app.openapi = lambda: openapi.document(app, registry)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 

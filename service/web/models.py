@@ -21,6 +21,7 @@ def describe(served: Served, limits: Limits) -> dict[str, Any]:
         },
         "outputs": {name: spec.model_dump() for name, spec in manifest.outputs.items()},
         "limits": {name: value for name, value in limits.model_dump().items() if name in Limits.model_fields},
+        "controls": sorted(model.controls),
         "explains": {
             "parts": shapley.unexplainable(model) is None,
             "outputs": [name for name, output in manifest.outputs.items() if output.explains],

@@ -1,0 +1,56 @@
+"""A real Chromium on a real server; whatever a test does, the page contacts nobody else and breaks no policy."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from service.bundle import Bundle
+from tests import senses
+from tests.process import ROOT, Server, serve
+
+DIGITS = ROOT / "models/bundles/digits"
+ARGUMENTS = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
+@pytest.fixture(scope="session")
+def server(bundle: Bundle, folder: Path) -> Iterator[Server]:
+    box = {"kind": "regression", "tensor": "measures", "names": ["words", "light", "noise"]}
+    other = senses.write(folder / "values", "values", outputs={"measures": box})
+    with serve(DIGITS, bundle.folder, other.folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    assert path, "no Chromium: apt-get install chromium"
+    spoken = f"--use-file-for-fake-audio-capture={DIGITS / 'example/audio.wav'}"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS, spoken])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    origin = str(server.client.base_url).rstrip("/")
+    context = browser.new_context(base_url=origin, permissions=["microphone", "camera", "clipboard-write"])
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.add_init_script(
+        "window.violations = []; addEventListener('securitypolicyviolation', (event) => "
+        "violations.push(event.violatedDirective + ' ' + event.blockedURI))"
+    )
+    asked: list[str] = []
+    broken: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.goto("/")
+    yield page
+    assert not broken
+    assert page.evaluate("violations") == []
+    assert [url for url in asked if not url.startswith((origin, "blob:"))] == []
+    context.close()
