@@ -142,6 +142,10 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "cmyk": lambda: saved(noise(60, 44, "CMYK"), "JPEG"),
     "webp": lambda: saved(noise(60, 81), "WEBP", quality=80),
     "turned": rotated,
+    "clear palette": lambda: saved(noise(70, 90).quantize(64), transparency=3),
+    "clear gif": lambda: saved(noise(70, 90).quantize(64), "GIF", transparency=3),
+    "clear colour": lambda: saved(noise(70, 90), transparency=(10, 20, 30)),
+    "sixteen-bit as large as the limit": lambda: saved(Pillow.new("I;16", (64, 64), 65535)),
 }
 
 

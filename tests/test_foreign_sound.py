@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from models import banks
+from service.errors import BundleError
 from service.inputs.audio import Audio
 from service.inputs.features import LogMel, Mfcc
 from service.types import Row
@@ -238,3 +240,61 @@ def test_fbank_and_mfcc_are_kaldis(tmp_path: Path, theirs: str, window: str, ene
     same(LogMel.model_validate(options).load(tmp_path)(CLIP), kaldi("Fbank", theirs, energy=energy), 1e-4)
     spec = Mfcc.model_validate({**options, "range": None, "count": 13, "lifter": 22, "liftering": "kaldi"})
     same(spec.load(tmp_path)(CLIP), kaldi("Mfcc", theirs, energy=energy), 1e-4)
+
+
+def test_dnsmos_is_librosas(tmp_path: Path) -> None:
+    """Its P.808 model (Reddy et al., 2021): 9.01 s of repeats, decibels under the loudest, an odd length of the FFT."""
+    np.save(tmp_path / "mel.npy", banks.mel(16000, 321, 120))
+    manifest = {
+        "sample_rate": 16000, "max_seconds": 9, "min_seconds": 9, "fill": "repeat", "tensors": {"features": "x"},
+        "features": {
+            "kind": "log_mel", "n_fft": 321, "hop": 160, "log": "db", "reference": "max", "range": 80,
+            "scale": 1 / 40, "offset": 1, "layout": "time_mel",
+        },
+    }  # fmt: skip
+    out = io.BytesIO()
+    soundfile.write(out, CLIP, 16000, "FLOAT", format="WAV")
+    samples = np.resize(CLIP, 9 * 16000)
+    power = librosa.feature.melspectrogram(
+        y=samples, sr=16000, n_fft=321, hop_length=160, n_mels=120, pad_mode="constant"
+    )
+    theirs = (librosa.power_to_db(power, ref=np.max) + 40) / 40
+    found = Audio.model_validate(manifest).load(tmp_path)(out.getvalue())["x"]
+    np.testing.assert_allclose(found, theirs.T, atol=1e-4)
+
+
+@pytest.mark.parametrize("rate", [16000, 16001, 44100])
+@pytest.mark.parametrize("count", [1, 1005 * 16, 164_080, 123_457])
+def test_seconds_that_stand_for_samples_do(rate: int, count: int) -> None:
+    spec = Audio.model_validate({"sample_rate": rate, "features": {"kind": "waveform"}, "tensors": {"features": "x"}})
+    assert spec.count(count / rate) == count
+
+
+# -- what cannot be ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("manifest", "key"),
+    [
+        ({"min_seconds": 3, "max_seconds": 2}, "min_seconds: 3.0 is more than max_seconds, 2.0"),
+        ({"fill": "repeat"}, "fill: repeat needs min_seconds"),
+        ({"features": {"kind": "log_mel", "n_fft": 400, "hop": 160, "win": 401}}, "win: 401 is more than n_fft, 400"),
+        ({"features": {"kind": "log_mel", "n_fft": 400, "hop": 160, "energy": True, "log": "db"}}, "energy: needs log"),
+        ({"features": {"kind": "log_mel", "n_fft": 400, "hop": 160, "channel": True, "copies": 4}}, "channel: copies"),
+        ({"features": {"kind": "log_mel", "n_fft": 400, "hop": 160, "window": "kaiser"}}, "window"),
+        ({"features": {"kind": "waveform", "n_fft": 400}}, "unknown key 'n_fft'; known keys: kind, normalize"),
+        ({"features": {"kind": "chroma"}}, "kind"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_is_refused_by_the_name_of_its_key(manifest: dict[str, Any], key: str) -> None:
+    fixed = {"sample_rate": 16000, "features": {"kind": "waveform"}, "tensors": {"features": "x"}}
+    with pytest.raises(ValidationError) as refusal:
+        Audio.model_validate({**fixed, **manifest})
+    assert key in str(refusal.value)
+
+
+def test_more_cepstra_than_bands_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "mel.npy", banks.mel(16000, 512, 12))
+    with pytest.raises(BundleError, match="count: 13 cepstra of 12 bands"):
+        Mfcc(n_fft=512, hop=160, count=13).load(tmp_path)

@@ -59,6 +59,10 @@ class Audio(Spec):
     def files(self) -> list[str]:
         return self.features.files()
 
+    def count(self, seconds: float) -> int:
+        """Samples; a whole number of them stays one, however its seconds are rounded."""
+        return math.ceil(round(seconds * self.sample_rate, 6))
+
     def masks(self) -> Mapping[str, str]:
         if self.tensors.mask is None:
             return {}
@@ -87,15 +91,15 @@ def encode(spec: Audio, limits: Limits, features: Callable[[Array], Array], data
     if spec.trim:
         samples = trimmed(spec.trim, samples)
     if spec.max_seconds:
-        samples = samples[: math.ceil(spec.max_seconds * spec.sample_rate)]
-    least = math.ceil(spec.min_seconds * spec.sample_rate)
+        samples = samples[: spec.count(spec.max_seconds)]
+    least = spec.count(spec.min_seconds)
     if len(samples) < least:
         samples = filled(spec.fill, samples, least)
     array = features(samples.astype(FLOAT, copy=False))
     row = {spec.tensors.features: array}
     if spec.tensors.mask:
-        length = spec.features.length(array)
-        row[spec.tensors.mask] = (np.arange(length) < spec.features.heard(len(samples))).astype(FLOAT)
+        mask = row[spec.tensors.mask] = np.ones(spec.features.length(array), FLOAT)
+        mask[spec.features.heard(len(samples)) :] = 0
     if spec.tensors.longer:
         row[spec.tensors.longer] = np.array([spec.features.copies is not None])
     return row

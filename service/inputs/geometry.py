@@ -48,7 +48,8 @@ class Shortest(Spec):
         return (self.longest, self.longest) if self.longest else None
 
     def _floored(self, short: int, long: int) -> Size:
-        """transformers' get_size_with_aspect_ratio, float for float."""
+        """transformers' get_size_with_aspect_ratio, float for float: a shorter edge that would stay as it is keeps the
+        longer one, too, which then passes `longest` by a pixel or so."""
         if self.longest is None:
             return self.edge, self.edge * long // short
         if long / short * self.edge <= self.longest:

@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 from pydantic import Field, model_validator
 
+from service.errors import InvalidInput
 from service.inputs.geometry import RESAMPLE, Crop, Fit, Pad, Resize, Size
 from service.inputs.ink import Ink, drawn
 from service.inputs.picture import Alpha, Depth, Picture, read
@@ -122,7 +123,10 @@ def placed(spec: Image, normalize: Callable[[Array], Array], picture: Picture) -
             picture = picture.crop((x, y, x + spec.crop.width, y + spec.crop.height))
     inner = (0, 0, *picture.size)
     if spec.pad:
-        x, y = spec.pad.corner(picture.size, spec.pad.size(*picture.size))
+        whole = spec.pad.size(*picture.size)
+        if picture.width > whole[0] or picture.height > whole[1]:
+            raise InvalidInput(f"{width} x {height} pixels are too narrow for this model")
+        x, y = spec.pad.corner(picture.size, whole)
         left, top, inner = left + x, top + y, (x, y, x + picture.width, y + picture.height)
     pixels, size = padded(spec, normalize, picture, inner)
     row = {spec.tensors.pixels: pixels}
