@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-NEVER = -1e9  # finite: with no valid key the attention is uniform, not NaN
+NEVER = -3e4  # finite, also in float16: with no valid key the attention is uniform, not NaN
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> tuple[Tensor, Tensor]:

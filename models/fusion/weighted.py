@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from service.types import Spec
 
-NEVER = -1e9  # finite: with no part at all the weights are uniform, not NaN
+NEVER = -3e4  # finite, also in float16: with no part at all the weights are uniform, not NaN
 
 
 def weigh(scores: Tensor, present: Tensor) -> Tensor:

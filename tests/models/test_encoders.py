@@ -12,6 +12,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from torch import Tensor, nn
 
 from models.encoders import TextEncoder
+from models.encoders.attention import attend
 from models.encoders.bag import Bag, BagSpec, TfidfSpec
 from models.encoders.bert import Bert, BertSpec, Config, configuration, minilm
 from models.encoders.lstm import Lstm
@@ -263,3 +264,10 @@ def test_weights_that_do_not_fit_are_named() -> None:
     states = {"weight": torch.zeros(2, 3), "other": torch.zeros(1)}
     with pytest.raises(ValueError, match="missing: bias; unknown: other; of another shape: weight"):
         load(nn.Linear(2, 2), states)
+
+
+def test_attention_without_a_key_is_finite_in_half_precision() -> None:
+    x = torch.randn(2, 3, 8).half()
+    read, a = attend(x, x, x, torch.zeros(2, 3), 2)
+    assert torch.isfinite(read).all()
+    assert torch.allclose(a, torch.full_like(a, 1 / 3), atol=1e-3)
