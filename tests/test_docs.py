@@ -5,13 +5,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.errors import RequestError
+from service.inputs import Audio, Image, Text
 from service.settings import Settings
+from service.types import Spec
 from tests import process
 from tests.process import ROOT, Server, serve
 
@@ -126,3 +128,26 @@ def test_the_bundle_in_the_repository_is_verified() -> None:
     assert run.returncode == 0, run.stdout
     assert sum(file.stat().st_size for file in DIGITS.rglob("*") if file.is_file()) <= 3 * 10**6
     assert (DIGITS / "README.md").is_file()
+
+
+def specs(annotation: Any) -> Iterator[type[Spec]]:
+    """All that a key of a manifest may hold, however deep."""
+    if isinstance(annotation, type) and issubclass(annotation, Spec):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from specs(field.annotation)
+    for part in get_args(annotation):
+        yield from specs(part)
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "text"])
+def test_every_key_of_an_input_is_in_its_readme(kind: str) -> None:
+    readme = (ROOT / "service/inputs/README.md").read_text()
+    section = readme.split(f"\n## `{kind}`\n")[1].split("\n## ")[0]
+    spec = next(spec for spec in (Image, Audio, Text) if spec.model_fields["kind"].default == kind)
+    for part in specs(spec):
+        for name, field in part.model_fields.items():
+            if name not in ("kind", "to"):
+                assert re.search(rf"\b{name}\b", section), f"{part.__name__}.{name}"
+            for choice in get_args(field.annotation) if get_origin(field.annotation) is Literal else ():
+                assert choice == kind or re.search(rf"\b{choice}\b", section), f"{part.__name__}.{name}: {choice}"

@@ -191,12 +191,16 @@ def normalizer(spec: Image) -> Callable[[Array], Array]:
     mean, std = (np.broadcast_to(np.asarray(values, FLOAT), (spec.depths,)) for values in (spec.mean, spec.std))
     tables = [(scaled - mean[c]) / std[c] / (std[c] if spec.std_twice else FLOAT(1)) for c in range(spec.depths)]
     tables = [table.astype(spec.dtype) for table in tables]
-    axis = 0 if spec.layout == "chw" else -1
+    chw = spec.layout == "chw"
 
     def normalize(pixels: Array) -> Array:
         if spec.depths == 1:
-            return np.asarray(tables[0].take(pixels.reshape(1, *pixels.shape[:2]) if axis == 0 else pixels))
-        return np.stack([tables[c].take(pixels[..., c]) for c in order], axis)
+            return np.asarray(tables[0].take(pixels.reshape(1, *pixels.shape[:2]) if chw else pixels))
+        out = np.empty((3, *pixels.shape[:2]) if chw else pixels.shape, tables[0].dtype)
+        for place, c in enumerate(order):
+            # a byte is always within its table; "clip" alone writes to `out` without a copy
+            np.take(tables[c], pixels[..., c], out=out[place] if chw else out[..., place], mode="clip")
+        return out
 
     return normalize
 
