@@ -25,12 +25,16 @@ class Limits(BaseModel):
     image_side: Count = Field(12_000, description="pixels of a picture's longer side (422)")
     image_aspect: Count = Field(50, description="longer side over shorter side of a picture (422)")
     image_scans: Count = Field(64, description="scans of a progressive JPEG (422)")
-    image_chunks: Count = Field(2_000, description="chunks of a PNG (422)")
+    image_chunks: Count = Field(
+        2_000, description="chunks of a PNG or WebP, blocks of a GIF, segments of a JPEG's head; two a frame (422)"
+    )
+    image_text: Bytes = Field(4 * MIB, description="bytes that text and profiles of a PNG inflate to (422)")
     audio_bytes: Bytes = Field(10 * MIB, description="bytes of an audio part (413)")
     audio_seconds: float = Field(120.0, gt=0, description="seconds of a recording (422)")
     audio_rate_low: Count = Field(4_000, description="lowest sample rate in hertz (422)")
     audio_rate_high: Count = Field(192_000, description="highest sample rate in hertz (422)")
     audio_channels: Count = Field(8, description="channels of a recording (422)")
+    audio_chunks: Count = Field(2_000, description="chunks of a WAV (422)")
     audio_peak: float = Field(64.0, gt=0, description="largest absolute sample of a float recording (422)")
 
 

@@ -185,6 +185,20 @@ def chunky(chunks: int) -> bytes:
     return data[:33] + chunk(b"tEXt", b"a\0b") * chunks + data[33:]
 
 
+def animated(kind: str, frames: int) -> bytes:
+    """Frames of few pixels that all differ, or they would be joined."""
+    pictures = [Pillow.new("L", (4, 4), i % 2 * 255) for i in range(frames)]
+    return saved(pictures[0], kind, save_all=True, append_images=pictures[1:], duration=20)
+
+
+def boasting(name: bytes, megabytes: int, *, broken: bool = False) -> bytes:
+    """A PNG whose text or profile inflates to so much."""
+    packed = zlib.compress(bytes(megabytes * 2**20))
+    packed = packed[: -len(packed) // 2] + b"\xff" * 2000 if broken else packed
+    data = saved(photo())
+    return data[:33] + chunk(name, b"k\0\0" + packed) + data[33:]
+
+
 @pytest.mark.parametrize(
     ("data", "limit"),
     [
@@ -195,8 +209,13 @@ def chunky(chunks: int) -> bytes:
         (progressive(65), 64),
         (several(progressive(65)), 64),
         (chunky(2000), 2000),
+        (animated("GIF", 1001), 2000),
+        (animated("WEBP", 2001), 2000),
+        (saved(photo(), "JPEG").replace(b"\xff\xdb", b"\xff\xfe\0\x02" * 2000 + b"\xff\xdb", 1), 2000),
+        (boasting(b"zTXt", 5), 4 * 2**20),
+        (boasting(b"iCCP", 5), 4 * 2**20),
+        (boasting(b"zTXt", 5, broken=True), 4 * 2**20),
     ],
-    ids=["pixels", "side", "wide", "tall", "scans", "scans of a multi-picture file", "chunks"],
 )
 def test_limits_are_held_before_a_pixel_is_decoded(data: bytes, limit: int) -> None:
     with pytest.raises(OverLimit) as refusal:
@@ -207,6 +226,33 @@ def test_limits_are_held_before_a_pixel_is_decoded(data: bytes, limit: int) -> N
 @pytest.mark.parametrize("data", [progressive(64), several(progressive(64)), chunky(1900)])
 def test_up_to_the_limit_pictures_are_taken(data: bytes) -> None:
     assert encode(data).shape == (1, 23, 37)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP"])
+def test_a_picture_that_ends_too_early_is_refused_and_what_follows_its_end_is_ignored(kind: str) -> None:
+    data = saved(photo(), kind)
+    for end in (len(data) // 3, len(data) // 2, len(data) - 10, len(data) - 1):
+        with pytest.raises(InvalidInput):
+            encode(data[:end])
+    np.testing.assert_array_equal(encode(data + b"PK\3\4" + bytes(1000)), encode(data))
+
+
+@pytest.mark.parametrize("name", [b"IHDR", b"tEXt", b"IDAT", b"IEND"])
+def test_a_png_with_a_wrong_checksum_is_refused(name: bytes) -> None:
+    data = bytearray(chunky(1))
+    at = data.index(name)
+    data[at + 4 + int.from_bytes(data[at - 4 : at], "big")] ^= 1
+    with pytest.raises(InvalidInput):
+        encode(bytes(data))
+
+
+@pytest.mark.parametrize("packed", [zlib.compress(bytes(10**7)), zlib.compress(b"\0\0")])
+@pytest.mark.parametrize("extra", [b"", chunk(b"tEXt", b"a\0b")])
+def test_a_png_with_more_or_fewer_bytes_than_pixels_is_refused(packed: bytes, extra: bytes) -> None:
+    header = struct.pack(">IIBBBBB", 200, 100, 8, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + extra + chunk(b"IDAT", packed + bytes(30_000)) + chunk(b"IEND", b"")
+    with pytest.raises(InvalidInput):
+        encode(b"\x89PNG\r\n\x1a\n" + chunks)
 
 
 def test_limits_are_the_operators() -> None:

@@ -96,7 +96,7 @@ def test_chunks_before_the_samples_are_skipped() -> None:
     np.testing.assert_array_equal(read(listed), read(plain))
 
 
-@pytest.mark.parametrize("claimed", [0xFFFFFFFF, 0x7FFFFFFF, 10_000])
+@pytest.mark.parametrize("claimed", [0xFFFFFFFF, 0x7FFFFFFF, 2044])
 def test_a_stream_that_could_not_know_its_length_is_read_to_its_end(claimed: int) -> None:
     assert len(read(pcm(1000, claimed), limits=Limits(audio_seconds=10_000_000))) == 1000
 
@@ -106,9 +106,51 @@ def streamed(flac: bytes) -> bytes:
     return flac[:18] + ((int.from_bytes(flac[18:26], "big") >> 36) << 36).to_bytes(8, "big") + flac[26:]
 
 
-def test_a_flac_of_unknown_length_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="does not tell its length"):  # nor can librosa read its end
-        read(streamed(recording(RATE, 1.0, kind="FLAC")))
+def test_a_flac_of_unknown_length_is_read_to_its_end() -> None:
+    plain = recording(RATE, 1.0, kind="FLAC")
+    np.testing.assert_array_equal(read(streamed(plain)), read(plain))
+    with pytest.raises(OverLimit):
+        read(streamed(plain), limits=Limits(audio_seconds=0.9))
+
+
+def claiming(flac: bytes, frames: int) -> bytes:
+    plain = streamed(flac)
+    return plain[:18] + (int.from_bytes(plain[18:26], "big") | frames).to_bytes(8, "big") + plain[26:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pcm(1000, 10_000),
+        pcm(1000, 10_000, bits=24),
+        claiming(recording(RATE, 1.0, kind="FLAC"), 10_000),
+        recording(RATE, 1.0, kind="FLAC")[:-1],
+        recording(44100, 2.0, kind="MP3", subtype="MPEG_LAYER_III")[:8000],
+        recording(44100, 2.0, kind="OGG", subtype="VORBIS")[:-1],
+        recording(48000, 2.0, kind="OGG", subtype="OPUS")[:8000],
+    ],
+)
+def test_a_recording_that_ends_too_early_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        read(data)
+
+
+@pytest.mark.parametrize(("at", "value"), [(22, 0), (32, 0), (32, 1), (34, 0), (34, 999)])
+def test_a_wav_header_that_contradicts_itself_is_refused(at: int, value: int) -> None:
+    for plain in (pcm(100), pcm(100, bits=24)):
+        with pytest.raises(InvalidInput):
+            read(plain[:at] + struct.pack("<H", value) + plain[at + 2 :])
+
+
+def test_aac_theora_and_speex_are_other_formats() -> None:
+    ogg = recording(48000, kind="OGG", subtype="OPUS")
+    for data in (
+        b"\xff\xf1" + bytes(100),
+        ogg.replace(b"OpusHead", b"\x80theora"),
+        ogg.replace(b"OpusHead", b"Speex   "),
+    ):
+        with pytest.raises(UnsupportedType):
+            read(data)
 
 
 @pytest.mark.parametrize("bits", [16, 24])
@@ -141,6 +183,7 @@ def faulty(value: float) -> bytes:
         (faulty(float("nan")), 64),
         (faulty(float("inf")), 64),
         (faulty(-65.0), 64),
+        (senses.wav()[:12] + b"junk\0\0\0\0" * 2000 + senses.wav()[12:], 2000),
     ],
 )
 @pytest.mark.parametrize("seconds", [None, 1.0])

@@ -12,12 +12,11 @@ from pydantic import Field, model_validator
 from service.errors import InvalidInput
 from service.inputs.geometry import RESAMPLE, Crop, Fit, Pad, Resize, Size
 from service.inputs.ink import Ink, drawn
-from service.inputs.picture import Alpha, Depth, Picture, read
+from service.inputs.picture import Alpha, Depth, Picture, bulk, read
 from service.limits import DEFAULTS, Limits
 from service.types import FLOAT, Array, Encode, Row, Spec
 
 UNTOUCHED = (1.0, 0.0, 0.0, 1.0, False)  # scale, offset, mean, std, std_twice
-DENSE = 100  # pixels that a byte of a compressed picture may hold
 
 
 class Tensors(Spec):
@@ -90,10 +89,7 @@ class Image(Spec):
         return limits.image_bytes
 
     def bulk(self, data: bytes) -> int:
-        """Pixels of a PNG, from its header; of another format as many as its bytes might hold."""
-        if data[:4] == b"\x89PNG":
-            return int.from_bytes(data[16:20], "big") * int.from_bytes(data[20:24], "big")
-        return DENSE * len(data)
+        return bulk(data)
 
     def load(self, folder: Path, limits: Limits = DEFAULTS) -> Encode:
         return partial(encode, self, limits, normalizer(self))
