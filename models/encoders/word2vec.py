@@ -21,10 +21,10 @@ class Word2VecSpec(Spec):
     frozen: bool = Field(True, description="the vectors stay as they are while the network is trained")
     window: int = Field(5, gt=0, description="how far a word's context reaches, at most")
     negatives: int = Field(5, gt=0, description="words drawn against each word of a context")
-    epochs: int = Field(5, gt=0)
-    batch: int = Field(1024, gt=0, description="pairs of a step")
+    epochs: int = Field(10, gt=0)
+    batch: int = Field(256, gt=0, description="pairs of a step")
     rate: float = Field(0.01, gt=0, description="learning rate of Adam")
-    sample: float = Field(1e-3, gt=0, description="words more frequent than this share are thinned out")
+    sample: float = Field(1.0, gt=0, description="words more frequent than this share are thinned out, such as 1e-3")
     seed: int = 0
 
     def build(self, vocabulary: int, width: int) -> "Vectors":
@@ -40,6 +40,7 @@ class Vectors(nn.Module):
         self.spec = spec
         self.embed = nn.Embedding(vocabulary, spec.dimensions)
         self.known = nn.Buffer(torch.ones(vocabulary))
+        self.scale = nn.Buffer(torch.ones(()))  # of what the linear layer sees, whatever the vectors' own is
         self.embed.weight.requires_grad_(not spec.frozen)
         self.project = nn.Linear(spec.dimensions, width)
 
@@ -57,12 +58,13 @@ class Vectors(nn.Module):
         with torch.no_grad():
             self.embed.weight.copy_(torch.from_numpy(vectors))
         self.known.copy_(torch.from_numpy(known))
+        self.scale.fill_(1 / max(float(np.square(vectors[known > 0]).mean()) ** 0.5, 1e-6) if known.any() else 1)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """ids, mask (B, T) -> (B, width)."""
         there = (mask * self.known[ids])[..., None]  # (B, T, 1)
         mean = (self.embed(ids) * there).sum(1) / there.sum(1).clamp(min=1)  # (B, dimensions)
-        h: Tensor = self.project(mean)
+        h: Tensor = self.project(mean * self.scale)
         return h
 
 

@@ -166,12 +166,14 @@ def test_words_of_like_contexts_get_like_vectors() -> None:
     rng = np.random.default_rng(0)
     around = {1: (5, 6), 2: (5, 6), 3: (7, 8), 4: (7, 8)}
     texts = [np.array([around[w][0], w, around[w][1]]) for w in rng.integers(1, 5, 400)]
-    net = Word2VecSpec(dimensions=8, sample=1, window=1, epochs=10, batch=128).build(VOCABULARY, WIDTH)
+    net = Word2VecSpec(dimensions=8, window=1, epochs=10, batch=128).build(VOCABULARY, WIDTH)
     net.fit(texts)
     v = nn.functional.normalize(net.embed.weight, dim=1)
     assert v[1] @ v[2] > v[1] @ v[3] + 0.3
     assert v[3] @ v[4] > v[2] @ v[4] + 0.3
     assert not net.embed.weight.requires_grad
+    seen = net.embed.weight[net.known > 0] * net.scale
+    assert seen.square().mean().item() == pytest.approx(1)  # however small the vectors are
     assert net.known.tolist() == [0, *[1] * 8, 0, 0, 0]
 
 
@@ -182,7 +184,7 @@ def test_vectors_come_from_a_file(tmp_path: Path, first: str) -> None:
     assert net.load(tmp_path / "some.vec", {"dog": 4, "cat": 2, "cow": 3}) == 2
     assert net.embed.weight[[2, 3, 4]].tolist() == [[1, 2], [0, 0], [3, 4]]
     with torch.no_grad():
-        mean = net.project(torch.tensor([[2.0, 3.0]]))
+        mean = net.project(torch.tensor([[2.0, 3.0]]) * (4 / 30) ** 0.5)
         assert torch.allclose(net(torch.tensor([[2, 3, 4]]), torch.ones(1, 3)), mean)  # 3 has none, and does not count
 
 
