@@ -14,7 +14,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from service import __version__, logs, server, settings
+from service import __version__, keys, logs, server, settings
 from service.bundle import read
 from service.errors import BraidError, RequestError
 from service.explain import check
@@ -93,6 +93,8 @@ def serve(
         "log": log,
     }
     chosen = settings.read(given)
+    if chosen.keys:
+        keys.read(chosen.keys)
     found = find(chosen.bundles, chosen.variant)
     Supervisor(partial(server.serve, found, chosen), chosen, logs.Log(chosen.log)).run()
 
@@ -148,6 +150,20 @@ def predict(
         **model.decode(row | model.run([row])[0], parts, Asked(top_k)),
     }
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+
+
+@app.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Whose key it is; seen in metrics.")],
+    rate: Annotated[float | None, typer.Option(help="Requests a second that it may send to each worker.")] = None,
+    manage: Annotated[bool, typer.Option("--manage", help="It may load and reload models.")] = False,
+) -> None:
+    """Make an API key: print it, once, and the line for the file of BRAID_KEYS.
+
+    `braid key alice --rate 20`
+    """
+    made, line = keys.make(name, rate, manage=manage)
+    typer.echo(f"key:  {made}\nline: {line}")
 
 
 @app.command("explain-check")

@@ -9,6 +9,8 @@ BraidError
     │   ├── UnknownPart    400  unknown_part
     │   ├── DuplicatePart  400  duplicate_part
     │   └── NotExplainable 400  not_explainable      this model gives no such explanation
+    ├── Unauthorized       401  unauthorized         no key, or one that is not known
+    ├── Forbidden          403  forbidden            a key without the right
     ├── NotFound           404  not_found
     ├── UnknownModel       404  unknown_model
     ├── MethodNotAllowed   405  method_not_allowed
@@ -19,6 +21,7 @@ BraidError
     │   ├── OverLimit      422  over_limit           pixels, seconds, channels, scans, ...
     │   └── MissingPart    422  missing_part         no part at all, or a required one
     ├── QueueFull          429  queue_full           with Retry-After
+    ├── RateLimited        429  rate_limited         of this key, with Retry-After
     ├── Failed             500  failed               the graph failed on this row alone
     ├── Unavailable        503  unavailable          loading or draining, with Retry-After
     └── DeadlineExceeded   504  deadline_exceeded
@@ -76,6 +79,14 @@ class NotExplainable(Malformed):
     code, title = "not_explainable", "Not explainable"
 
 
+class Unauthorized(RequestError):
+    status, code, title = 401, "unauthorized", "Unauthorized"
+
+
+class Forbidden(RequestError):
+    status, code, title = 403, "forbidden", "Forbidden"
+
+
 class NotFound(RequestError):
     status, code, title = 404, "not_found", "Not found"
 
@@ -114,6 +125,10 @@ class MissingPart(InvalidInput):
 
 class QueueFull(RequestError):
     status, code, title = 429, "queue_full", "Queue full"
+
+
+class RateLimited(RequestError):
+    status, code, title = 429, "rate_limited", "Too many requests"
 
 
 class Failed(RequestError):

@@ -37,6 +37,9 @@ class Metrics:
         self.disconnects = Counter(
             "braid_disconnects", "Clients that left before their answer.", by_model, registry=registry
         )
+        self.keys = Counter(
+            "braid_key_requests", "Answers by the name of the API key.", ["key", "status"], registry=registry
+        )
         self._models: dict[str, ModelMetrics] = {}
 
     def of(self, model: str) -> "ModelMetrics":

@@ -15,6 +15,7 @@ from service.errors import StartError
 from service.metrics import Metrics
 from service.registry import Registry
 from service.settings import Settings
+from service.web import access
 from service.web.app import App
 from service.web.protocol import Protocol
 from service.workers import Worker
@@ -35,7 +36,7 @@ class Server(uvicorn.Server):
     def __init__(self, registry: Registry, settings: Settings, metrics: Metrics, log: logs.Log, worker: Worker) -> None:
         super().__init__(
             uvicorn.Config(
-                App(registry, settings, metrics, log, worker),
+                access.guarded(App(registry, settings, metrics, log, worker), settings, metrics, log),
                 http=Protocol,
                 loop="uvloop",
                 ws="none",

@@ -51,6 +51,7 @@ class Settings(BaseSettings, Limits):
     )
     grace: float = Field(20.0, gt=0, description="seconds in which accepted requests must finish after that")
     playground: bool = Field(True, description="off: no pages at / and /status, no examples of bundles")
+    keys: Path | None = Field(None, description="file of API keys (`braid key`); unless given, everybody may ask")
     log: Literal["info", "warning", "off"] = Field("info", description="info: a line a request; warning: failures only")
 
     @field_validator("bundles", "providers", mode="before")

@@ -15,7 +15,7 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
     {"cli"},
     {"server", "bench"},
     {"web"},
-    {"workers", "registry"},
+    {"workers", "registry", "keys"},
     {"settings", "calibrate", "explain", "metrics", "logs", "tracing"},
     {"model"},
     {"engine"},
