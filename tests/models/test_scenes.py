@@ -19,6 +19,7 @@ def test_a_table_names_files_that_are_there(kind: str, tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == 60
     assert {row["label"] for row in rows} == set(scenes.KINDS[kind].said)
+    assert all(row[label] == str(int(label == row["label"])) for row in rows for label in scenes.KINDS[kind].said)
     assert all(row["text"] or row["image"] or row["audio"] for row in rows)
     named = {row[part] for row in rows for part in ("image", "audio")} - {""}
     assert named == {str(file.relative_to(tmp_path)) for file in tmp_path.glob("*/*")}
