@@ -93,6 +93,21 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # processor
     "rt-detr": ("RTDetrImageProcessorPil", {"size": {"height": 64, "width": 64}}, {"resize": square(64, "bilinear")}),
     "vilt": ("ViltImageProcessorPil", {"size": {"shortest_edge": 64}, "size_divisor": 32},
              {"resize": shortest(64, longest=int(1333 / 800 * 64), rounding="half_up", multiple_of=32), **HALF}),
+    "bridgetower": ("BridgeTowerImageProcessorPil", {"size": {"shortest_edge": 64}, "crop_size": {"shortest_edge": 64}},
+                    {"resize": shortest(64, longest=int(1333 / 800 * 64), rounding="half_up", multiple_of=32),
+                     "crop": middle(64), **CLIP}),
+    "owlvit": ("OwlViTImageProcessorPil", {"size": {"height": 48, "width": 48}}, {"resize": square(48), **CLIP}),
+    "grounding-dino": ("GroundingDinoImageProcessorPil", {"size": {"shortest_edge": 60, "longest_edge": 100}},
+                       {"resize": shortest(60, "bilinear", longest=100), **IMAGENET}),
+    "glpn": ("GLPNImageProcessorPil", {"size_divisor": 8}, {"resize": {"to": "multiple", "of": 8}}),
+    "mobilenet": ("MobileNetV2ImageProcessorPil", {"size": {"shortest_edge": 40}, "crop_size": 32},
+                  {"resize": shortest(40, "bilinear"), "crop": middle(32), **HALF}),
+    "segformer": ("SegformerImageProcessorPil", {"size": {"height": 32, "width": 32}},
+                  {"resize": square(32, "bilinear"), **IMAGENET}),
+    "chinese-clip": ("ChineseCLIPImageProcessorPil", {"size": {"shortest_edge": 48}, "crop_size": middle(48)},
+                     {"resize": shortest(48), "crop": middle(48), **CLIP}),
+    "layoutlmv3": ("LayoutLMv3ImageProcessorPil", {"size": {"height": 48, "width": 48}, "apply_ocr": False},
+                   {"resize": square(48, "bilinear"), **HALF}),
     "grey-levels": ("CLIPImageProcessorPil", {"do_rescale": False, "do_normalize": False, "size": {"shortest_edge": 32},
                                               "crop_size": 32},
                     {"resize": shortest(32), "crop": middle(32), "scale": 1}),
@@ -177,7 +192,7 @@ def test_pictures_are_those_of_transformers(family: str, kind: str) -> None:
     try:
         expected = theirs(data, processor, options)
     except (ValueError, ZeroDivisionError):  # it rounds a thin picture down to a side of nothing
-        assert family in ("yolos", "vilt")
+        assert family in ("yolos", "vilt", "bridgetower")
         assert min(ours(data, **manifest)["x"].shape) > 0
         return
     row = ours(data, **manifest)

@@ -188,6 +188,49 @@ def test_a_wrong_step_of_ast_is_seen(tmp_path: Path, data: bytes, changed: dict[
     assert apart(ast_ours(tmp_path, data, **changed)["x"], ast(data)) > 1e-3
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"norm": None}, {"htk": True}, {"high": 24000}, {"low": 50}, {"bands": 65}],
+    ids=str,
+)
+def test_a_wrong_bank_of_clap_is_seen(tmp_path: Path, data: bytes, wrong: dict[str, Any]) -> None:
+    made = transformers.ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad")
+    theirs = np.asarray(made(load(data, 48000, 10), sampling_rate=48000)["input_features"][0])
+    right: dict[str, Any] = {"bands": 64, "low": 0, "high": 14000, "norm": "slaney"}
+    found = ours(tmp_path, CLAP, banks.mel(48000, 1024, **{**right, **wrong}), data)["x"]
+    assert found.shape != theirs.shape or apart(found, theirs) > 0.5
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"fill": "silence"}, {"fill": "repeat"}, {"max_seconds": 9, "min_seconds": 9}], ids=str
+)
+def test_a_wrong_length_of_clap_is_seen(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    samples = sound(48000, 1, 3.3)[:, 0]
+    out = io.BytesIO()
+    soundfile.write(out, samples, 48000, "FLOAT", format="WAV")
+    made = transformers.ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad")
+    theirs = np.asarray(made(samples, sampling_rate=48000)["input_features"][0])
+    bank = banks.mel(48000, 1024, 64, 0, 14000)
+    assert apart(ours(tmp_path, CLAP, bank, out.getvalue())["x"], theirs) <= 3e-3
+    found = ours(tmp_path, {**CLAP, **wrong}, bank, out.getvalue())["x"]
+    assert found.shape != theirs.shape or apart(found, theirs) > 0.5
+
+
+@pytest.mark.parametrize("wrong", [{"normalize": "none"}, {"samples": 9000}], ids=str)
+def test_a_wrong_step_of_wav2vec2_is_seen(tmp_path: Path, data: bytes, wrong: dict[str, Any]) -> None:
+    theirs = transformers.Wav2Vec2FeatureExtractor()(load(data, 16000), sampling_rate=16000)["input_values"][0]
+    found = ours(tmp_path, WAV2VEC, None, data, **wrong)["x"]
+    assert found.shape != theirs.shape or apart(found, theirs) > 1e-3
+
+
+@pytest.mark.parametrize("wrong", [{"sample_rate": 16001}, {"level": "peak"}], ids=str)
+def test_a_wrong_reading_of_a_sound_is_seen(tmp_path: Path, data: bytes, wrong: dict[str, Any]) -> None:
+    theirs = transformers.Wav2Vec2FeatureExtractor(do_normalize=False)(load(data, 16000), sampling_rate=16000)
+    found = ours(tmp_path, {**WAV2VEC, **wrong}, None, data, normalize="none")["x"]
+    wave = theirs["input_values"][0]
+    assert found.shape != wave.shape or apart(found, wave) > 1e-3
+
+
 # -- librosa and Kaldi -------------------------------------------------------------------------------------------------
 
 CLIP = sound(16000, 1, 1.3)[:, 0]
