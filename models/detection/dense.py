@@ -13,6 +13,7 @@ BASE = 16.0  # pixels of the distance to a side where the head says 0
 REACH = 4.0  # exp(-4) x 16 to exp(4) x 16 pixels: 0.3 to 874
 RARE = -4.6  # bias: heat begins at 1 %
 FLAT = 1e-4
+LEAST = 0.02  # heat below which a peak is nothing: on blank paper a thousand cells are equally cold
 
 
 class Dense(NamedTuple):
@@ -76,19 +77,22 @@ class Found(NamedTuple):
     classes: Tensor  # (B, K) int64
 
 
-def peaks(dense: Dense, most: int, stride: int) -> Found:
+def peaks(dense: Dense, most: int, stride: int, least: float = LEAST) -> Found:
     """A cell counts if none of its 8 neighbours is hotter (CenterNet, Zhou et al., 2019), which needs no other NMS.
 
-    Cells that are no peak come after all peaks, each with its own negative score: TopK of equals would be arbitrary.
+    Places that no peak fills are zeros in boxes, scores and classes: which of the cold cells TopK would take there, the
+    last bit of a sum decides.
     """
     logits = dense.logits
     height, width = logits.shape[2:]
     heat = torch.sigmoid(logits)
     peak = (functional.max_pool2d(logits, 3, 1, 1) == logits).to(heat.dtype)
-    scores, at = torch.topk((heat + peak - 1).flatten(1), most, dim=1)
+    scores, at = torch.topk((heat * peak).flatten(1), most, dim=1)
+    warm = (scores > least).to(scores.dtype)
     cell = at % (height * width)
     boxes = dense.boxes.flatten(1, 2).gather(1, cell[..., None].expand(-1, -1, 4))
-    return Found(within(boxes, height * stride, width * stride), scores, at // (height * width))
+    boxes = within(boxes, height * stride, width * stride) * warm[..., None]
+    return Found(boxes, scores * warm, at // (height * width) * warm.long())
 
 
 def dense_loss(dense: Dense, targets: Targets) -> tuple[Tensor, Tensor]:

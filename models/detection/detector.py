@@ -52,7 +52,7 @@ class Network(nn.Module):
         if self.second is None:
             return {"heat": heat, "boxes": 2 * boxes}
         with torch.no_grad():
-            tried = twostage.regions(peaks(dense, self.spec.regions, self.spec.stride), truths)
+            tried = twostage.regions(peaks(dense, self.spec.regions, self.spec.stride, least=0.0), truths)
         kinds, corrected = second_loss(self.second(features, tried), tried, truths)
         return {"heat": heat, "boxes": 2 * boxes, "kinds": kinds, "corrected": corrected}
 
@@ -61,7 +61,7 @@ class Network(nn.Module):
         features = self.features(pixels)
         dense = self.first(features, context)
         found = peaks(dense, self.spec.regions, self.spec.stride)
-        sure = found.scores.clamp(min=0)[..., None]
+        sure = found.scores[..., None]
         if self.second is None:
             return found.boxes, sure * nn.functional.one_hot(found.classes, self.classes)
         height, width = pixels.shape[2:]

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn as ema
 
 from service.types import Spec
 
+Tell = Callable[[int, dict[str, float]], None]  # step, losses
 SAVED = 200  # steps between checkpoints
 
 
@@ -41,7 +42,7 @@ def fit(
     losses: Callable[[int], dict[str, Tensor]],
     plan: Plan,
     checkpoint: Path,
-    tell: Callable[[int, dict[str, float]], None],
+    tell: Tell,
 ) -> Spent:
     """Trains `net` in place and leaves the averaged weights in it; goes on from `checkpoint` where there is one.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.datasets import boxed, drawn
 from models.detection import graph
 from models.detection.detector import Detector, Network
-from models.detection.fit import Plan, Spent, fit, restore
+from models.detection.fit import Plan, Spent, Tell, fit, restore
 from models.detection.found import quality
 from models.detection.pictures import Pictures, Vary, batch, encoded
 from models.worked.card import Card
@@ -89,21 +89,29 @@ def network(recipe: Recipe) -> Network:
 def train(recipe: Recipe, data: Path, work: Path, progress: Progress) -> None:
     """Goes on from a checkpoint in `work` where there is one."""
     known = pictures(recipe, data, recipe.splits.train)
+    tell = teller(progress, recipe.name, recipe.training.steps)
+    learn(network(recipe), known, recipe.vary, recipe.training, recipe.seed, checkpoint(work), tell)
 
+
+def learn(net: Network, known: Pictures, vary: Vary, plan: Plan, seed: int, path: Path, tell: Tell) -> None:
     def losses(step: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng([recipe.seed, step])
-        chosen = rng.integers(0, len(known.names), recipe.training.batch)
-        pixels, truths = batch(known, chosen, recipe.vary, rng)
+        rng = np.random.default_rng([seed, step])
+        chosen = rng.integers(0, len(known.names), plan.batch)
+        pixels, truths = batch(known, chosen, vary, rng)
         return net.losses(pixels.contiguous(memory_format=torch.channels_last), truths)
 
-    net = network(recipe)
-    task = progress.add_task(recipe.name, total=recipe.training.steps)
+    fit(net, losses, plan, path, tell)
+
+
+def teller(progress: Progress, name: str, steps: int) -> Tell:
+    """A progress bar that shows the losses."""
+    task = progress.add_task(name, total=steps)
 
     def tell(step: int, parts: dict[str, float]) -> None:
-        said = "  ".join(f"{name} {value:.2f}" for name, value in parts.items())
-        progress.update(task, completed=step, description=f"{recipe.name}  {said}")
+        said = "  ".join(f"{part} {value:.2f}" for part, value in parts.items())
+        progress.update(task, completed=step, description=f"{name}  {said}")
 
-    fit(net, losses, recipe.training, checkpoint(work), tell)
+    return tell
 
 
 def checkpoint(work: Path) -> Path:

@@ -56,6 +56,8 @@ class Detection(Spec):
         return {}
 
     def decode(self, row: Row, used: Collection[str] = (), asked: Asked = NOTHING) -> dict[str, Any]:
+        if FRAME.format(self.pixels) not in row:  # the picture is the part that was not sent
+            return {"detections": []}
         scores, classes = self._best(row)
         keep = np.flatnonzero(scores >= (self.threshold if asked.threshold is None else asked.threshold))
         keep = keep[np.argsort(-scores[keep], kind="stable")]

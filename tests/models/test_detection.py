@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from models.datasets import drawn
 from models.detection.boxes import giou_loss, iou
-from models.detection.dense import peaks
+from models.detection.dense import bias, peaks
 from models.detection.detector import Detector, Network
 from models.detection.metric import Boxes, average_precision, mean_average_precision
 from models.detection.pictures import Pictures, Vary, batch, carried, single, ways
@@ -175,6 +175,7 @@ def test_a_context_changes_what_is_found() -> None:
     net = Network(Detector(**TINY, context=5), 2).eval()
     assert net.first.film is not None
     torch.nn.init.normal_(net.first.film.weight)
+    torch.nn.init.zeros_(bias(net.first.heat))
     pixels = torch.rand(1, 3, 64, 96) * 255
     a, b = (net.detect(pixels, torch.full((1, 5), x))[1] for x in (0.0, 1.0))
     assert not torch.allclose(a, b)

@@ -1,8 +1,10 @@
 """A detector's way from synthetic pictures with boxes to a bundle that finds them, in the picture as it is upright."""
 
+import io
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from models import __main__, worked
@@ -10,7 +12,7 @@ from models.datasets import boxed, drawn
 from models.worked import boxes
 from service import bundle
 from service.model import Model
-from tests.process import braid
+from tests.process import braid, serve
 
 LABELS = ["disc", "square"]
 RECIPE = """
@@ -62,6 +64,25 @@ def test_a_detector_learns_is_measured_and_served(
     Model(bundle.read(folder)).prove()
     assert braid("verify", folder).returncode == 0
     assert f"{found.precision['mean']:.3f}" in (folder / "README.md").read_text()
+    turned_upright(folder)
+
+
+def turned_upright(folder: Path) -> None:
+    """A photograph that EXIF says is turned: boxes are those of the upright one, in its pixels."""
+    each = drawn.picture("", "", (384, 256), 2, 101)
+    upright = PIL.Image.open(io.BytesIO(each.data))
+    file, exif = io.BytesIO(), PIL.Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(PIL.Image.Transpose.ROTATE_90).save(file, "PNG", exif=exif)
+    with serve(folder) as server:
+        response = server.client.post("/v1/predict", files={"image": ("a.png", file.getvalue())})
+    assert response.status_code == 200, response.text
+    detections = response.json()["outputs"]["objects"]["detections"]
+    true = each.boxes * np.array([384, 256] * 2)
+    for box, kind in zip(true, each.classes, strict=True):
+        same = [d["box"] for d in detections if d["label"] == LABELS[kind]]
+        assert same
+        assert min(float(np.abs(np.array(b) - box).max()) for b in same) < 24  # of 384 pixels
 
 
 def test_a_table_that_names_what_is_not_there_is_refused_by_its_line(data: Path, tmp_path: Path) -> None:
