@@ -2,9 +2,13 @@
 
 import http.client
 import os
+import ssl
 import sys
 
-connection = http.client.HTTPConnection("127.0.0.1", int(os.environ.get("BRAID_PORT", "8000")), timeout=2)
+address = "127.0.0.1", int(os.environ.get("BRAID_PORT", "8000"))
+connection = http.client.HTTPConnection(*address, timeout=2)
+if os.environ.get("BRAID_TLS_CERT"):  # to itself: the name in the certificate is another
+    connection = http.client.HTTPSConnection(*address, timeout=2, context=ssl._create_unverified_context())
 try:
     connection.request("GET", "/health/ready")
     ready = connection.getresponse().status == 200

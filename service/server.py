@@ -9,7 +9,7 @@ from types import FrameType
 
 import uvicorn
 
-from service import logs, memory
+from service import logs, memory, tls
 from service.bundle import Bundle
 from service.errors import StartError
 from service.metrics import Metrics
@@ -34,10 +34,12 @@ def serve(bundles: Sequence[Bundle], settings: Settings, worker: Worker) -> None
 
 class Server(uvicorn.Server):
     def __init__(self, registry: Registry, settings: Settings, metrics: Metrics, log: logs.Log, worker: Worker) -> None:
+        self._secure = secure = tls.context(settings)
         super().__init__(
             uvicorn.Config(
                 access.guarded(App(registry, settings, metrics, log, worker), settings, metrics, log),
                 http=Protocol,
+                ssl_context_factory=(lambda config, default: secure) if secure else None,
                 loop="uvloop",
                 ws="none",
                 lifespan="off",

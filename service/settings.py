@@ -51,10 +51,15 @@ class Settings(BaseSettings, Limits):
     )
     grace: float = Field(20.0, gt=0, description="seconds in which accepted requests must finish after that")
     playground: bool = Field(True, description="off: no pages at / and /status, no examples of bundles")
+    tls_cert: Path | None = Field(None, description="file of the certificate and its chain (PEM); then https only")
+    tls_key: Path | None = Field(None, description="file of its private key (PEM)")
+    cors: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="origins whose pages may ask, separated by commas, or *; unless given, none but our own"
+    )
     keys: Path | None = Field(None, description="file of API keys (`braid key`); unless given, everybody may ask")
     log: Literal["info", "warning", "off"] = Field("info", description="info: a line a request; warning: failures only")
 
-    @field_validator("bundles", "providers", mode="before")
+    @field_validator("bundles", "providers", "cors", mode="before")
     @classmethod
     def comma_separated(cls, value: Any) -> Any:
         return tuple(filter(None, value.split(","))) if isinstance(value, str) else value

@@ -84,6 +84,7 @@ class Supervisor:
         self._living: dict[int, tuple[ForkProcess, Connection, float]] = {}  # index -> process, its pipe, start
         self._family = secrets.token_hex(8)
         self._stopping = False
+        self._scheme = "https" if settings.tls_cert else "http"
 
     def run(self) -> None:
         """Until a signal. Raises StartError if a worker's models cannot be loaded."""
@@ -93,7 +94,7 @@ class Supervisor:
         for sig in SIGNALS:
             signal.signal(sig, lambda sig, frame: None)
         host, port = self._sockets[0].getsockname()[:2]
-        self._log.info("listening", {"url": f"http://{host}:{port}"})
+        self._log.info("listening", {"url": f"{self._scheme}://{host}:{port}"})
         failure = None
         self._fill()
         while self._living:

@@ -1,5 +1,6 @@
 """Who may ask: a server with keys, and what a client without one learns."""
 
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,3 +113,66 @@ def test_a_file_that_everybody_may_read_stops_the_start(bundle: Bundle, tmp_path
     run = process.braid("serve", bundle.folder, "--port", "0", BRAID_KEYS=str(file))
     assert run.returncode == 2
     assert "chmod 600" in run.stderr
+
+
+CALLS = [
+    "/v1/models", "/health/live", "/metrics", "/openapi.json", "/nowhere", "/", "/status", "/docs", "/docs/docs.js",
+    "/v1/predict",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", CALLS)
+def test_every_answer_is_dressed(server: Server, path: str) -> None:
+    headers = server.client.get(path).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["cache-control"] in ("no-store", "no-cache")
+    policy = headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert "server" not in headers
+    assert "access-control-allow-origin" not in headers
+
+
+def test_a_prediction_is_dressed_too_and_no_header_stands_twice(server: Server) -> None:
+    answer = server.predict(text=b"a")
+    names = [name for name, _ in answer.headers.raw]
+    assert len(set(names)) == len(names)
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_the_pages_of_the_api_load_nothing_from_elsewhere(server: Server) -> None:
+    page = server.client.get("/docs").text
+    named = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert named
+    for path in named:
+        assert path.startswith("/")
+        assert server.client.get(path).status_code == 200
+    assert "style=" not in page
+    assert not re.search(r"<script(?![^>]*src=)", page)
+    assert server.client.get("/docs/../app.py").status_code == 404
+    assert server.client.get("/docs/%2e%2e%2fapp.py").status_code == 404
+
+
+def test_other_origins_may_ask_only_if_they_are_named(bundle: Bundle, file: Path) -> None:
+    friend, stranger = {"origin": "https://friend.example"}, {"origin": "https://stranger.example"}
+    wish = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    with serve(
+        bundle.folder, BRAID_KEYS=str(file), BRAID_CORS="https://friend.example,https://other.example"
+    ) as server:
+        asked = server.client.options("/v1/predict", headers={**friend, **wish})
+        assert asked.status_code == 200
+        assert asked.headers["access-control-allow-origin"] == "https://friend.example"
+        assert "access-control-allow-credentials" not in asked.headers
+        refused = server.client.options("/v1/predict", headers={**stranger, **wish})
+        assert "access-control-allow-origin" not in refused.headers
+        answer = server.predict(text=b"a", headers={**friend, **bearer(ALICE)})
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == "https://friend.example"
+        assert (
+            "access-control-allow-origin"
+            not in server.predict(text=b"a", headers={**stranger, **bearer(ALICE)}).headers
+        )
+        assert server.predict(text=b"a", headers=friend).status_code == 401

@@ -14,7 +14,7 @@ from service.logs import Log
 from service.metrics import Metrics, merged
 from service.registry import RETRY, Registry
 from service.settings import Settings
-from service.web import openapi, pages, problems
+from service.web import docs, openapi, pages, problems
 from service.web.asgi import Receive, Scope, Send
 from service.web.models import describe
 from service.web.predict import Predict
@@ -40,7 +40,7 @@ class App:
 
 
 def rest(registry: Registry, settings: Settings, metrics: Metrics, worker: Worker) -> FastAPI:
-    app = FastAPI(title="Braid", version=__version__, redirect_slashes=False, redoc_url=None)
+    app = FastAPI(title="Braid", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None)
     app.add_exception_handler(RequestError, refused)
     app.add_exception_handler(HTTPException, unrouted)
 
@@ -69,6 +69,7 @@ def rest(registry: Registry, settings: Settings, metrics: Metrics, worker: Worke
         served = registry.get(model)
         return reply({**describe(served, settings), "card": served.model.bundle.card})
 
+    docs.add(app)
     if settings.playground:
         pages.add(app, registry)
     app.openapi = lambda: openapi.document(app, registry)  # type: ignore[method-assign]  # FastAPI's documented way
