@@ -19,10 +19,10 @@ serve: .venv/serve  ## serve the digits model on http://127.0.0.1:8000 (BUNDLES=
 	$(BIN)/braid serve $(BUNDLES)
 
 test: .venv/dev  ## the whole suite that needs no torch
-	$(BIN)/pytest --ignore tests/models --ignore tests/browser
+	$(BIN)/pytest --ignore tests/models --ignore tests/browser --ignore tests/clients
 
-check: lint types test .venv/torch  ## what CI runs: format, lint, types, tests, those in a browser, and those of models/ with torch
-	$(BIN)/pytest tests/browser
+check: lint types test .venv/torch .venv/kserve/ready  ## what CI runs: format, lint, types, tests, those with a browser and others' clients, those of models/ with torch
+	$(BIN)/pytest tests/browser tests/clients
 	$(BIN)/pytest tests/models
 
 lint: .venv/dev  ## format and lint, changing nothing
@@ -67,6 +67,12 @@ image: ## build the container image: ENGINE=podman, IMAGE=name:tag
 	$(PIP) $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 	@touch $@
 
+# KServe's client pins what others need newer, so it lives apart.
+.venv/kserve/ready: .venv/pip $(LOCK)/kserve.txt
+	$(PYTHON) -m venv .venv/kserve
+	.venv/kserve/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r $(LOCK)/kserve.txt
+	@touch $@
+
 # Locks: one version of each package for every Python and platform; `dev` decides, the others follow it.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
@@ -77,4 +83,5 @@ lock: .venv/pip  ## resolve all dependencies anew and write docker/lock/*.txt
 	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml --excludes $(LOCK)/cpu.exclude -o $(LOCK)/cpu.txt
 	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml --excludes $(LOCK)/librosa.exclude -o $(LOCK)/librosa.txt
 	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml $(LOCK)/gpu.in --excludes $(LOCK)/gpu.exclude -o $(LOCK)/gpu.txt
+	$(COMPILE) --upgrade $(LOCK)/kserve.in -o $(LOCK)/kserve.txt
 	$(COMPILE) --upgrade $(LOCK)/build.in -o $(LOCK)/build.txt

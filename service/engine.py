@@ -43,6 +43,7 @@ class Engine:
         self._session = load(graph, providers, threads)
         self.inputs = {port.name: Port(element(port), axes(port)) for port in self._session.get_inputs()}
         self.outputs = {port.name: axes(port) for port in self._session.get_outputs()}
+        self.types = {port.name: ELEMENTS.get(port.type, np.object_) for port in self._session.get_outputs()}
         self._names = list(self.outputs)
         self._buffers = None if provider(providers[0]) == CPU else Buffers("cuda")
 

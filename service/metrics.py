@@ -1,5 +1,6 @@
 """What /metrics shows, by Prometheus' rules of naming: seconds, bytes, _total."""
 
+import time
 from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -62,6 +63,7 @@ class ModelMetrics:
         self._stages: dict[str, Histogram] = {}
         self._seconds = metrics.seconds.labels(model)
         self._answers: list[tuple[int, float, Stages]] = []
+        self.last = 0.0  # seconds since 1970: when this worker last answered
         self.batch: Callable[[float], None] = metrics.batches.labels(model).observe
         self.disconnect: Callable[[], None] = metrics.disconnects.labels(model).inc
 
@@ -79,6 +81,8 @@ class ModelMetrics:
 
     def count(self) -> None:
         answers, self._answers = self._answers, []
+        if answers:
+            self.last = time.time()
         for answer in answers:
             self._count(*answer)
 

@@ -43,6 +43,7 @@ class Settings(BaseSettings, Limits):
     )
     queue_items: Count = Field(256, description="requests a model holds, from first byte to answer (429)")
     queue_bytes: Bytes = Field(256 * MIB, description="bytes of the bodies that a model holds (429)")
+    rows: Count = Field(64, description="rows of one call of /v2 or inputs of one call of /v1/embeddings (422)")
     timeout: float = Field(
         30.0, gt=0, description="seconds a request may wait unless its Braid-Timeout header says less (504)"
     )

@@ -19,7 +19,7 @@ from tests.process import ROOT, Server, serve
 
 README = (ROOT / "README.md").read_text()
 DIGITS = ROOT / "models/bundles/digits"
-PLACE = "http://127.0.0.1:8000"  # where README's server listens
+PLACE = "127.0.0.1:8000"  # where README's server listens
 
 
 def blocks(language: str) -> list[str]:
@@ -101,7 +101,7 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize(("command", "answer"), list(examples()))
 def test_an_example_of_readme_gives_the_answer_shown(digits: Server, command: str, answer: str) -> None:
-    here = command.replace(PLACE, str(digits.client.base_url).rstrip("/"))
+    here = command.replace(PLACE, f"127.0.0.1:{digits.port}")
     assert here != command
     run = subprocess.run(["bash", "-c", here], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
     alike(json.loads(answer), json.loads(run.stdout))
@@ -109,7 +109,7 @@ def test_an_example_of_readme_gives_the_answer_shown(digits: Server, command: st
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_the_python_of_readme_runs(digits: Server, code: str) -> None:
-    here = code.replace(PLACE, str(digits.client.base_url).rstrip("/"))
+    here = code.replace(PLACE, f"127.0.0.1:{digits.port}")
     subprocess.run([sys.executable, "-c", here], cwd=ROOT, check=True, timeout=30)
 
 

@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 
 from service.bundle import Manifest
 from service.errors import RequestError
+from service.outputs.embedding import Embedding
 from service.registry import Registry
 
 PROBLEM = {
@@ -50,12 +51,75 @@ METHOD = [
 MEDIA = {"text": "text/plain", "image": "image/png, image/jpeg, image/gif, image/webp", "audio": "audio/*"}
 
 
+TEXT = {"type": "string"}
+ERROR = {"type": "object", "required": ["error"], "properties": {"error": {}}}
+TENSOR = {
+    "type": "object",
+    "required": ["name", "shape", "datatype"],
+    "properties": {
+        "name": TEXT,
+        "shape": {"type": "array", "items": {"type": "integer"}},
+        "datatype": TEXT,
+        "data": {"type": "array"},
+        "parameters": {"type": "object"},
+    },
+}
+
+
+def post(tag: str, summary: str, body: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    """An operation whose body is JSON of another protocol, and whose errors have that one's form."""
+    return {
+        "tags": [tag],
+        "summary": summary,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {
+            "200": {"description": "The answer", "content": {"application/json": {"schema": answer}}},
+            "default": {"description": "A refusal", "content": {"application/json": {"schema": ERROR}}},
+        },
+    }
+
+
+TENSORS = {"type": "array", "items": TENSOR}
+INFER = post(
+    "open inference protocol",
+    "The graph's tensors, or encoded parts as BYTES tensors named after them",
+    {
+        "type": "object",
+        "required": ["inputs"],
+        "properties": {"id": TEXT, "inputs": TENSORS, "outputs": {"type": "array"}},
+    },
+    {"type": "object", "required": ["model_name", "outputs"], "properties": {"model_name": TEXT, "outputs": TENSORS}},
+)
+EMBED = post(
+    "embeddings",
+    "OpenAI's call: texts, or objects of text, image and audio, to vectors",
+    {
+        "type": "object",
+        "required": ["input"],
+        "properties": {
+            "model": TEXT,
+            "input": {"anyOf": [TEXT, {"type": "array"}, {"type": "object"}]},
+            "encoding_format": {"type": "string", "enum": ["float", "base64"]},
+            "dimensions": {"type": "integer", "minimum": 1},
+        },
+    },
+    {
+        "type": "object",
+        "required": ["object", "data", "model", "usage"],
+        "properties": {"object": TEXT, "data": {"type": "array"}, "model": TEXT, "usage": {"type": "object"}},
+    },
+)
+
+
 def document(app: FastAPI, registry: Registry) -> dict[str, Any]:
     spec = get_openapi(title=app.title, version=app.version, routes=app.routes, summary="Multimodal models over REST")
     spec.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
     for name, bundle in registry.bundles.items():
         spec["paths"][f"/v1/models/{name}/predict"] = {"post": predict(bundle.manifest)}
         spec["paths"][f"/v1/models/{name}/explain"] = {"post": explain(bundle.manifest)}
+        spec["paths"][f"/v2/models/{name}/infer"] = {"post": INFER}
+    if any(isinstance(one, Embedding) for each in registry.bundles.values() for one in each.manifest.outputs.values()):
+        spec["paths"]["/v1/embeddings"] = {"post": EMBED}
     if registry.bundles:
         default = registry.bundles[registry.default].manifest
         spec["paths"] |= {"/v1/predict": {"post": predict(default)}, "/v1/explain": {"post": explain(default)}}

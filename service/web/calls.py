@@ -1,0 +1,146 @@
+"""What stands around every call of a model: its id, its deadline, who left meanwhile, the account of it."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, NamedTuple, TypeVar
+
+from service.errors import Failed, Malformed, MethodNotAllowed, RequestError
+from service.logs import Log
+from service.registry import Registry, Served
+from service.settings import Settings
+from service.types import Stages
+from service.web import problems
+from service.web.asgi import JSON, Disconnected, Headers, Receive, Scope, Send, answer, header
+
+GONE = 499  # nginx's status for a client that left; seen in metrics and logs only
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+T = TypeVar("T")
+
+
+class Reply(NamedTuple):
+    body: bytes
+    kind: bytes = JSON
+    headers: Headers = []  # noqa: RUF012  # never changed
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way."""
+
+    id: bytes
+    started: float
+    deadline: float = 0.0
+    served: Served | None = None  # from when its model is known
+    stages: Stages = field(default_factory=dict)
+    parts: dict[str, int] = field(default_factory=dict)  # name -> bytes
+    status: int = 200
+    cause: str | None = None  # class of an unexpected error
+
+    def headers(self) -> Headers:
+        """X-Request-Id, and Server-Timing in milliseconds as its specification wants."""
+        timing = ", ".join(f"{stage};dur={1000 * seconds:.3f}" for stage, seconds in self.stages.items())
+        head = [(b"x-request-id", self.id)]
+        return [*head, (b"server-timing", timing.encode())] if timing else head
+
+
+Work = Callable[[Call, Scope, Receive], Awaitable[Reply]]
+Refuse = Callable[[Send, RequestError, Headers], Awaitable[None]]
+
+
+class Calls:
+    def __init__(self, registry: Registry, settings: Settings, log: Log) -> None:
+        self.registry, self.settings = registry, settings
+        self._log = log
+        self._ids = Random()  # of this worker; a system call for each id would cost 4 us
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, work: Work, refuse: Refuse = problems.refuse
+    ) -> None:
+        """Answers what `work` gives, or `refuse`s in the protocol's own form. `work` sets the call's model."""
+        call = Call(request_id(scope, self._ids), time.perf_counter())
+        try:
+            if scope["method"] != "POST":
+                raise MethodNotAllowed("this path takes POST")
+            call.deadline = call.started + timeout(scope, self.settings.timeout)
+            body, kind, headers = await work(call, scope, receive)
+            await answer(send, 200, body, [*call.headers(), *headers] if headers else call.headers(), kind)
+        except RequestError as error:
+            call.status, call.cause = error.status, type(error.__cause__ or error).__name__
+            allow = [(b"allow", b"POST")] if error.status == MethodNotAllowed.status else []
+            await refuse(send, error, [*call.headers(), *allow])
+        except Disconnected:
+            call.status = GONE
+            if call.served is not None:
+                call.served.metrics.disconnect()
+        self._account(call)
+
+    def _account(self, call: Call) -> None:
+        seconds = time.perf_counter() - call.started
+        if call.served is not None:
+            call.served.metrics.answered(call.status, seconds, call.stages)
+        failed = call.status >= Failed.status
+        if not (failed or self._log.verbose):
+            return
+        said: dict[str, Any] = {
+            "id": call.id.decode(),
+            "model": call.served.model.manifest.name if call.served else None,
+            "status": call.status,
+            "seconds": round(seconds, 6),
+            "parts": call.parts,
+            "stages": {stage: round(took, 6) for stage, took in call.stages.items()},
+        }
+        if failed:
+            self._log.warning("request", {**said, "error": call.cause})
+        else:
+            self._log.info("request", said)
+
+
+async def while_there(receive: Receive, work: Awaitable[T]) -> T:
+    """The result, unless the client leaves first: then the work is cancelled and Disconnected raised."""
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(left(receive))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise Disconnected
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def request_id(scope: Scope, ids: Random) -> bytes:
+    """The client's X-Request-Id if it is short and plain, else ours."""
+    given = header(scope, b"x-request-id")
+    return given if REQUEST_ID.fullmatch(given) else b"%032x" % ids.getrandbits(128)
+
+
+def timeout(scope: Scope, default: float) -> float:
+    """Seconds from the Braid-Timeout header, at most the operator's. Raises Malformed."""
+    given = header(scope, b"braid-timeout")
+    if not given:
+        return default
+    try:
+        seconds = float(given)
+    except ValueError as error:
+        raise Malformed("Braid-Timeout is not a number of seconds") from error
+    if not seconds >= 0:
+        raise Malformed("Braid-Timeout is not a number of seconds")
+    return min(seconds, default)
+
+
+def summed(stages: list[Stages]) -> Stages:
+    """Of several rows, as one call's."""
+    total: Stages = {}
+    for one in stages:
+        for stage, seconds in one.items():
+            total[stage] = total.get(stage, 0.0) + seconds
+    return total
