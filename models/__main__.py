@@ -1,10 +1,11 @@
-"""python -m models: data, train, evaluate, export, quantize."""
+"""python -m models: new, data, train, evaluate, export, quantize."""
 
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
+import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -16,6 +17,7 @@ from models.datasets import digits, origins
 from models.quantize import Device, Kind, Order
 from models.recipe import Recipe
 from models.runs import Evaluation
+from models.table import guess, lines
 from service.bundle import CARD
 from service.errors import BundleError
 
@@ -28,7 +30,8 @@ app = typer.Typer(
 console = Console()
 
 Name = Annotated[str, typer.Argument(help="a recipe of models/recipes/, or the path of a .yaml file")]
-Data = Annotated[Path, typer.Option(envvar="BRAID_DATA", help="the folder that holds digits/")]
+Trained = Annotated[str, typer.Argument(help="a recipe, or the folder that training on a table has left")]
+Data = Annotated[Path, typer.Option(envvar="BRAID_DATA", help="the table; or the folder that holds digits/")]
 Work = Annotated[Path, typer.Option(help="samples, runs and results are kept here")]
 Threads = Annotated[int, typer.Option(min=1, help="threads of one training step")]
 WORK = Path(".cache/models")
@@ -48,14 +51,40 @@ def data(
 
 
 @app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="of the model; NAME.yaml is written")],
+    data: Annotated[Path, typer.Option(help="the table: CSV, JSONL or Parquet")],
+    label: Annotated[
+        list[str] | None, typer.Option(help="column to predict, where the guess is wrong; repeatable")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="write over a NAME.yaml that exists")] = False,
+) -> None:
+    """Write a first recipe for a table: parts, task, labels and sizes as guessed, with comments."""
+    file = Path(name).with_suffix(".yaml") if not name.endswith(".yaml") else Path(name)
+    require(force or not file.exists(), f"{file} exists; --force writes over it")
+    file.write_text(guess.write(file.stem, lines.read(data), label or []), encoding="utf-8")
+    console.print(f"wrote {file}; next: python -m models train {file} --data {data} --output runs/{file.stem}")
+
+
+@app.command()
 def train(
     name: Name,
     data: Data = Path("data"),
     work: Work = WORK,
+    output: Annotated[Path | None, typer.Option(help="of a table: the folder of the run  [runs/NAME]")] = None,
     resume: Annotated[bool, typer.Option(help="go on where an interrupted training stopped")] = False,
+    skip_bad: Annotated[bool, typer.Option(help="of a table: leave bad rows out, and say which")] = False,
     threads: Threads = 2,
 ) -> None:
-    """Train a recipe's networks: the one to be served, then one without each group of speakers."""
+    """Train what a recipe says, on a table or on the data of an example."""
+    if tabular(name):
+        from models.table import command  # with torch, scikit-learn and matplotlib, which `new` can do without
+
+        folder = output or Path("runs") / Path(name).stem
+        done = command.train(Path(name), data, folder, bars(), console, resume=resume, threads=threads, skip=skip_bad)
+        assert done.spent
+        console.print(f"trained for {done.spent.epochs} epochs; next: python -m models evaluate {folder}")
+        return
     if own := worked.of(name):
         worked.train(own, name, data, work, bars(), resume=resume, threads=threads)
         console.print(f"trained; next: python -m models evaluate {name}")
@@ -70,8 +99,14 @@ def train(
 
 
 @app.command("evaluate")
-def evaluate_(name: Name, data: Data = Path("data"), work: Work = WORK) -> None:
+def evaluate_(name: Trained, data: Data = Path("data"), work: Work = WORK) -> None:
     """Ask the trained networks what they have never seen; prints the model card's table and keeps it for `export`."""
+    if run_of(name):
+        from models.table import command
+
+        command.evaluate(Path(name), console)
+        console.print(f"evaluated; next: python -m models export {name} --output bundles/{Path(name).name}")
+        return
     if own := worked.of(name):
         worked.evaluate(own, name, data, work, console)
         return
@@ -85,11 +120,20 @@ def evaluate_(name: Name, data: Data = Path("data"), work: Work = WORK) -> None:
 
 @app.command()
 def export(
-    name: Name,
-    to: Annotated[Path | None, typer.Option(help="the bundle's folder  [models/bundles/NAME]")] = None,
+    name: Trained,
+    to: Annotated[
+        Path | None, typer.Option("--to", "--output", help="the bundle's folder  [models/bundles/NAME, bundles/NAME]")
+    ] = None,
     work: Work = WORK,
 ) -> None:
     """Write the bundle: graph, example, manifest, model card; checked against torch before it is kept."""
+    if run_of(name):
+        from models.table import command
+
+        to = to or Path("bundles") / Path(name).name
+        difference = command.export(Path(name), to)
+        console.print(f"wrote {to}, within {difference:.1g} of torch; next: braid serve {to}")
+        return
     if own := worked.of(name):
         to = worked.export(own, name, work, to)
         console.print(f"wrote {to}; next: braid verify {to}")
@@ -133,6 +177,19 @@ def show(chosen: Recipe, found: Evaluation) -> None:
     console.print(table)
     console.print(f"recordings alone, by speaker: {card.listed(found.speakers)}")
     console.print(f"network to be served, pictures alone: {card.listed(found.served)}")
+
+
+def tabular(name: str) -> bool:
+    """Whether that is a recipe for tables."""
+    file = Path(name)
+    if file.suffix not in (".yaml", ".yml") or not file.is_file():
+        return False
+    held = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return isinstance(held, dict) and "parts" in held
+
+
+def run_of(name: str) -> bool:
+    return (Path(name) / "run.json").is_file()
 
 
 def bars() -> Progress:

@@ -32,6 +32,7 @@ def constants(recipe: Recipe, work: Path) -> int:
     audio = recipe.inputs["audio"]
     assert isinstance(audio, Audio)
     assert audio.features.kind == "log_mel"
+    assert audio.features.bank
     mel = recipe.mel
     bank = librosa.filters.mel(
         sr=audio.sample_rate, n_fft=audio.features.n_fft, n_mels=mel.mels, fmin=mel.fmin, fmax=mel.fmax

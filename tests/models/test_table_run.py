@@ -1,0 +1,217 @@
+"""From a table to a served answer, and what training does on the way."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from models.__main__ import bars, console
+from models.table import check, command, fit, guess, lines, measure, recipe
+from models.table.columns import Kind
+from models.table.degrade import degrade
+from service.bundle import read
+from service.model import Model
+from tests.models import tables
+from tests.process import ROOT, environment, serve
+
+pytest.importorskip("sklearn")
+SMALL = {"epochs": 6, "batch": 16, "rate": 0.02, "patience": 6}
+TINY = {  # part -> what makes it small
+    "note": {"encoder": {"kind": "tfidf", "features": 64, "largest": 1}},
+    "photo": {"encoder": {"kind": "cnn", "channels": [4, 8], "fields": 2}},
+    "sound": {"encoder": {"kind": "cnn", "channels": [4, 8]}, "bank": {"kind": "mel", "bands": 16}},
+}
+
+
+def run(folder: Path, *arguments: str) -> str:
+    """python -m models, in a folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", "models", *arguments],
+        cwd=folder, env=environment({"OMP_NUM_THREADS": "1"}), capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def written(folder: Path, asked: list[str], change: Mapping[str, object] | None = None) -> Path:
+    """A table of 90 rows and a small recipe for it."""
+    table = tables.write(folder / "table.csv", tables.rows(folder, 90))
+    held = yaml.safe_load(guess.write("tiny", lines.read(table), asked))
+    for name, part in TINY.items():
+        held["parts"][name] |= part
+    held |= {"width": 16, "training": held["training"] | SMALL, **(change or {})}
+    file = folder / "tiny.yaml"
+    file.write_text(yaml.safe_dump(held))
+    return file
+
+
+def trained(folder: Path, file: Path, *, resume: bool = False) -> command.Run:
+    return command.train(
+        file, folder / "table.csv", folder / "run", bars(), console, resume=resume, threads=1, skip=False
+    )
+
+
+def test_a_table_of_300_rows_becomes_an_answer_by_readmes_five_commands(tmp_path: Path) -> None:
+    tables.write(tmp_path / "table.csv", tables.rows(tmp_path, 300), ["note", "photo", "sound", "label"])
+    readme = (ROOT / "README.md").read_text()
+    commands = re.findall(r"^python -m models (new|train|evaluate|export) (.*?)(?: +#.*)?$", readme, re.MULTILINE)
+    five = [(verb, rest.split()) for verb, rest in commands if "demo" in rest]
+    assert [verb for verb, _ in five] == ["new", "train", "evaluate", "export"]
+    said = {verb: run(tmp_path, verb, *rest) for verb, rest in five}
+    assert "accuracy" in said["evaluate"]
+    assert re.search(r"^braid serve bundles/demo", readme, re.MULTILINE)
+    rng = np.random.default_rng(99)
+    with serve(tmp_path / "bundles" / "demo") as server:
+        for kind, label in enumerate(tables.WORDS):
+            note = f"the place is {tables.WORDS[label][0]}".encode()
+            photo, sound = tables.picture(kind, rng), tables.sound(kind, rng)
+            whole = server.predict(note=note, photo=photo, sound=sound).raise_for_status().json()
+            assert whole["outputs"]["label"]["label"] == label
+            alone = server.predict(sound=sound).raise_for_status().json()
+            assert alone["outputs"]["label"]["label"] == label
+            assert not alone["parts"]["photo"]["used"]
+    card = (tmp_path / "bundles" / "demo" / "README.md").read_text()
+    for file in re.findall(r"\((label-\w+\.svg)\)", card):
+        assert (tmp_path / "bundles" / "demo" / file).read_text().startswith("<?xml")
+    assert {"label-confusion.svg", "label-reliability.svg", "label-robustness.svg"} <= set(
+        re.findall(r"label-\w+\.svg", card)
+    )
+
+
+def test_three_kinds_of_task_are_trained_together_and_served(tmp_path: Path) -> None:
+    file = written(tmp_path, ["label", "level", "signs"], {"dense": [12]})
+    done = trained(tmp_path, file)
+    assert sum(done.rows.values()) == 90
+    found = command.evaluate(tmp_path / "run", console)
+    every = "note+photo+sound"
+    assert found.scores["label"][every]["accuracy"] > 0.8
+    assert found.scores["signs"][every]["mAP"] > 0.8
+    assert found.scores["level"][every]["R2"] > 0.3
+    assert {"AUROC", "ECE", "F1"} <= found.scores["label"][every].keys()
+    assert {"MAE", "coverage"} <= found.scores["level"][every].keys()
+    assert len(found.scores["label"]) == 7
+    assert command.export(tmp_path / "run", tmp_path / "bundle") <= 1e-5
+    model = Model(read(tmp_path / "bundle"))
+    parts, _, _ = model.bundle.example()
+    row = model.encode(parts, {})
+    answer = model.decode(row | model.run([row])[0], parts)["outputs"]
+    low, high = answer["level"]["interval"]
+    assert low < answer["level"]["value"] < high
+    assert {entry["label"] for entry in answer["signs"]["top"]} == {"busy", "calm"}
+
+
+@pytest.mark.parametrize("fusion", ["concat", "low_rank", "average", "product"])
+def test_every_kind_of_fusion_is_exported_with_every_kind_of_task(tmp_path: Path, fusion: str) -> None:
+    few = {"fusion": {"kind": fusion}, "training": SMALL | {"epochs": 1}}
+    file = written(tmp_path, ["label", "level", "signs"], few)
+    trained(tmp_path, file)
+    command.evaluate(tmp_path / "run", console)
+    assert command.export(tmp_path / "run", tmp_path / "bundle") <= 1e-5
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    file = written(tmp_path, ["label"])
+    trained(tmp_path, file)
+    whole = torch.load(tmp_path / "run" / fit.CHECKPOINT, weights_only=True)
+    chosen = recipe.read(file)
+    shutil.rmtree(tmp_path / "run")
+    stopped = 3
+
+    class Stopped(Exception):
+        pass
+
+    def stop(at: fit.Progress) -> None:
+        if at.epoch == stopped:
+            raise Stopped
+
+    splits, held = command.prepared(chosen, tmp_path / "table.csv", tmp_path / "run", bars(), console, skip=False)
+    net = fit.build(chosen, held.vocabularies, splits["train"], tmp_path / "run")
+    with pytest.raises(Stopped):
+        fit.train(net, splits, tmp_path / "run", stop)
+    trained(tmp_path, file, resume=True)
+    again = torch.load(tmp_path / "run" / fit.CHECKPOINT, weights_only=True)
+    assert again["state"]["epoch"] == whole["state"]["epoch"]
+    for name, values in whole["net"].items():
+        assert torch.equal(again["net"][name], values), name
+
+
+def test_training_stops_when_nothing_gets_better(tmp_path: Path) -> None:
+    stuck = {"training": SMALL | {"epochs": 40, "patience": 2, "rate": 1e-12}}
+    done = trained(tmp_path, written(tmp_path, ["label"], stuck))
+    assert done.spent is not None
+    assert done.spent.epochs < 40
+
+
+def test_bfloat16_trains_on_a_cpu_and_float16_says_what_it_needs(tmp_path: Path) -> None:
+    half = {"training": SMALL | {"epochs": 1, "precision": "bfloat16", "device": "cpu"}}
+    done = trained(tmp_path, written(tmp_path, ["label"], half))
+    assert done.spent is not None
+    assert np.isfinite(done.spent.loss)
+    with pytest.raises(ValueError, match="float16 needs CUDA"):
+        trained(tmp_path, written(tmp_path, ["label"], {"training": SMALL | {"precision": "float16", "device": "cpu"}}))
+
+
+def test_a_row_keeps_at_least_one_part_and_gains_none() -> None:
+    rng = np.random.default_rng(0)
+    present = (rng.random((500, 3)) < 0.6).astype(np.float32)
+    present[present.sum(1) == 0, 1] = 1
+    kept = fit.fewer(present, 0.3, rng)
+    assert (kept <= present).all()
+    assert (kept.sum(1) >= 1).all()
+    assert kept.sum() < present.sum()
+    assert np.array_equal(fit.fewer(present, 1.0, rng), present)
+
+
+def test_what_is_degraded_by_nothing_stays_as_it_is() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels, ids = torch.rand(4, 3, 8, 8), torch.tensor([[2, 3, 4, 0]] * 4)
+    for kind, values in (("image", pixels), ("text", ids)):
+        none, full = torch.zeros(4), torch.ones(4)
+        assert torch.equal(degrade(kind, [values], none, generator)[0], values)
+        assert not torch.equal(degrade(kind, [values], full, generator)[0], values)
+    assert (degrade("text", [ids], torch.ones(4), generator)[0][:, 3] == 0).all()
+
+
+@pytest.mark.parametrize(("kind", "perfect"), [("classification", 1.0), ("multilabel", 1.0)])
+def test_perfect_answers_have_perfect_scores(kind: Kind, perfect: float) -> None:
+    truth = np.eye(3, dtype=np.float32)[np.arange(30) % 3]
+    given = truth.argmax(1) if kind == "classification" else truth
+    found = measure.scores(kind, [truth], given)
+    assert found["accuracy"] == found["F1"] == found["AUROC"] == perfect
+    assert found["ECE"] == 0
+
+
+def test_a_temperature_makes_the_over_confident_modest() -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randint(3, (600,), generator=generator)
+    said = torch.where(torch.rand(600, generator=generator) < 0.7, truth, (truth + 1) % 3)
+    logits = 12 * torch.nn.functional.one_hot(said, 3).float()
+    t = measure.temperature(logits, truth)
+    assert t > 2
+    modest = (logits / t).softmax(1).numpy()
+    assert (
+        measure.single(modest, truth.numpy())["ECE"] < measure.single(logits.softmax(1).numpy(), truth.numpy())["ECE"]
+    )
+
+
+def test_unknown_truths_are_not_scored() -> None:
+    assert measure.scores("classification", [np.eye(2)], np.array([check.UNKNOWN] * 2)) == {}
+    assert measure.scores("regression", [np.ones((2, 1)), np.ones((2, 1, 2))], np.full((2, 1), np.nan)) == {}
+
+
+def test_a_wrong_table_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "demo.yaml").write_text(json.dumps({"parts": {}}))
+    done = subprocess.run(
+        [sys.executable, "-m", "models", "train", "demo.yaml", "--data", "table.csv"],
+        cwd=tmp_path, env=environment({}), capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: demo.yaml: ")
