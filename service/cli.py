@@ -1,4 +1,4 @@
-"""braid serve | verify | predict | bench: the command line."""
+"""braid serve | verify | predict | score | bench: the command line."""
 
 import os
 
@@ -200,6 +200,17 @@ def bench(context: typer.Context) -> None:
     from service.bench.command import app  # only here: serving never pays for it
 
     app(context.args, prog_name="braid bench")
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+def score(context: typer.Context) -> None:
+    """Score a whole table, without a server: CSV, JSONL, Parquet or a folder of files."""
+    from service.score.command import app  # only here: serving never pays for it
+
+    app(context.args, prog_name="braid score")
 
 
 def contents(file: Path) -> bytes:
