@@ -21,7 +21,7 @@ serve: .venv/serve  ## serve the digits model on http://127.0.0.1:8000 (BUNDLES=
 test: .venv/dev  ## the whole suite that needs no torch
 	$(BIN)/pytest --ignore tests/models --ignore tests/browser --ignore tests/clients
 
-check: lint types test .venv/torch .venv/kserve/ready  ## what CI runs: format, lint, types, tests, those with a browser and others' clients, those of models/ with torch
+check: lint types test .venv/torch .venv/kserve/ready tests/clients/typescript/node_modules  ## what CI runs: format, lint, types, tests, those with a browser and others' clients, those of models/ with torch
 	$(BIN)/pytest tests/browser tests/clients
 	$(BIN)/pytest tests/models
 
@@ -71,6 +71,10 @@ image: ## build the container image: ENGINE=podman, IMAGE=name:tag
 .venv/kserve/ready: .venv/pip $(LOCK)/kserve.txt
 	$(PYTHON) -m venv .venv/kserve
 	.venv/kserve/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r $(LOCK)/kserve.txt
+	@touch $@
+
+tests/clients/typescript/node_modules: tests/clients/typescript/package-lock.json
+	npm ci --prefix tests/clients/typescript --silent --no-audit --no-fund
 	@touch $@
 
 # Locks: one version of each package for every Python and platform; `dev` decides, the others follow it.

@@ -123,7 +123,7 @@ def test_verify_is_exact_on_the_machine_that_wrote(braid: Run, bundle: Bundle) -
     run = braid("verify", bundle.folder)
     assert run.returncode == 0
     assert run.stdout.splitlines()[-1] == f"{bundle.folder}: verified"
-    assert run.stdout.count("0.000e+00") == 8
+    assert run.stdout.count("0.000e+00") == 9
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,6 +106,17 @@ def test_an_example_of_readme_gives_the_answer_shown(digits: Server, command: st
     assert here != command
     run = subprocess.run(["bash", "-c", here], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
     alike(json.loads(answer), json.loads(run.stdout))
+
+
+@pytest.mark.parametrize("code", blocks("js"))
+def test_the_javascript_of_readme_runs(digits: Server, code: str, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node")
+    script = tmp_path / "example.mjs"
+    script.write_text(code.replace(PLACE, f"127.0.0.1:{digits.port}"))
+    run = subprocess.run([node, script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+    assert run.stdout == "7\n"
 
 
 @pytest.mark.parametrize("code", blocks("python"))

@@ -13,7 +13,7 @@ FILES = sorted((ROOT / "service").rglob("*.py"))
 
 LAYERS = [  # from the top; a module may import what stands lower, and its neighbours inside a package
     {"cli"},
-    {"server", "bench", "score"},
+    {"server", "bench", "score", "client"},
     {"web"},
     {"workers", "registry", "tls"},
     {"keys"},
@@ -28,7 +28,7 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
 HEIGHT = {module: -i for i, layer in enumerate(LAYERS) for module in layer}
 ONLY = {  # library -> the one place that imports it
     "onnxruntime": ["engine.py"],
-    "PIL": ["explain/heat.py", "inputs/image.py", "inputs/ink.py", "inputs/picture.py"],
+    "PIL": ["client/content.py", "explain/heat.py", "inputs/image.py", "inputs/ink.py", "inputs/picture.py"],
     "tokenizers": ["inputs/text.py"],
     "soundfile": ["explain/canvas.py", "inputs/wave.py"],
     "soxr": ["inputs/wave.py"],
