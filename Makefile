@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --no-deps --require-hashes --only-binary :all: -r  # the lists are complete: no-deps keeps what they leave out, out
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check lint types format train lock image
+.PHONY: help serve test check lint types rolling format train lock image
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,10 +19,10 @@ serve: .venv/serve  ## serve the digits model on http://127.0.0.1:8000 (BUNDLES=
 	$(BIN)/braid serve $(BUNDLES)
 
 test: .venv/dev  ## the whole suite that needs no torch
-	$(BIN)/pytest --ignore tests/models --ignore tests/browser --ignore tests/clients
+	$(BIN)/pytest --ignore tests/models --ignore tests/browser --ignore tests/clients --ignore tests/ops
 
 check: lint types test .venv/torch .venv/kserve/ready tests/clients/typescript/node_modules  ## what CI runs: format, lint, types, tests, those with a browser and others' clients, those of models/ with torch
-	$(BIN)/pytest tests/browser tests/clients
+	$(BIN)/pytest tests/browser tests/clients tests/ops
 	$(BIN)/pytest tests/models
 
 lint: .venv/dev  ## format and lint, changing nothing
@@ -33,6 +33,9 @@ lint: .venv/dev  ## format and lint, changing nothing
 
 types: .venv/torch  ## mypy --strict over service, models and tests
 	$(BIN)/mypy
+
+rolling: .venv/dev  ## two replicas behind haproxy, then nginx, restarted in turn under load, five times: no request may fail
+	ROUNDS=5 $(BIN)/pytest tests/ops/test_rolling.py
 
 format: .venv/dev  ## format, and mend what the linter can
 	$(BIN)/ruff check --fix .

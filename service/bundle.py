@@ -62,6 +62,11 @@ class Manifest(Spec):
         graphs = [GRAPH, *(variant.file for variant in self.variants.values())]
         return graphs + [file for spec in self.inputs.values() for file in spec.files()]
 
+    def labels(self) -> dict[str, list[str]]:
+        """Output -> its labels, of those that have some of their own."""
+        found = {name: getattr(output, "labels", None) for name, output in self.outputs.items()}
+        return {name: list(labels) for name, labels in found.items() if labels}
+
 
 class Bundle(Spec):
     """A folder whose manifest is valid and whose digests are right; nothing of it has run yet."""

@@ -34,6 +34,9 @@ class Served:
     ) -> None:
         self.model, self.plan = model, plan
         self.metrics = metrics.of(model.manifest.name)
+        self.metrics.about(
+            model.manifest.version, model.bundle.variant or "", model.engine.providers[0], model.manifest.labels()
+        )
         self.admission = Admission(settings.queue_items, settings.queue_bytes)
         self.inline = plan.inline if settings.engine == "auto" else settings.engine == "loop"
         self._settings, self._pool = settings, pool

@@ -1,10 +1,15 @@
 """What /metrics shows."""
 
+import shutil
+import subprocess
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.metrics import Metrics, merged
+from service.metrics import Answered, Metrics, Spreads, merged
 
 
 def samples(text: bytes) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -16,8 +21,12 @@ def used(statuses: list[int]) -> Metrics:
     metrics = Metrics()
     model = metrics.of("m")
     model.watch(lambda: 3, lambda: 2, lambda: 1000)
+    model.about("7", "fp16", "CPU", {"animal": ["cat", "dog"]})
     for status in statuses:
-        model.answered(status, 0.01, {"encode.text": 0.002, "queue": 0.001, "run": 0.004, "decode": 0.0001})
+        stages = {"encode.text": 0.002, "queue": 0.001, "run": 0.004, "decode": 0.0001}
+        outputs = {"animal": {"label": "cat", "score": 0.75}, "free": {"label": "secret", "score": 0.5}}
+        good = status == 200
+        model.answered(Answered(status, 0.01, stages, ["text"], None if good else "full", outputs if good else {}))
         model.batch(4)
     model.disconnect()
     return metrics
@@ -25,7 +34,7 @@ def used(statuses: list[int]) -> Metrics:
 
 def test_every_name_says_whose_and_in_which_unit_it_is() -> None:
     for family in text_string_to_metric_families(used([200]).render().decode()):
-        assert family.name.startswith("braid_")
+        assert family.name.startswith(("braid_", "process_"))
         assert family.documentation
         assert "milli" not in family.name
 
@@ -36,6 +45,11 @@ def test_requests_are_counted_by_status_and_stages_timed() -> None:
     assert found["braid_requests_total", frozenset({("model", "m"), ("status", "422")})] == 1
     assert found["braid_stage_seconds_count", frozenset({("model", "m"), ("stage", "encode.text")})] == 3
     assert found["braid_batch_size_sum", frozenset({("model", "m")})] == 12
+    assert found["braid_parts_total", frozenset({("model", "m"), ("part", "text")})] == 3
+    assert found["braid_rejects_total", frozenset({("model", "m"), ("reason", "full")})] == 1
+    assert found["braid_predictions_total", frozenset({("model", "m"), ("output", "animal"), ("label", "cat")})] == 2
+    assert found["braid_confidence_sum", frozenset({("model", "m"), ("output", "animal")})] == 1.5
+    assert not any("secret" in str(key) for key in found)  # labels that the manifest does not have are a client's words
     assert found["braid_disconnects_total", frozenset({("model", "m")})] == 1
 
 
@@ -59,4 +73,33 @@ def test_workers_are_summed(workers: list[list[int]]) -> None:
     singles = [samples(text) for text in texts]
     assert together.keys() == {key for single in singles for key in single}
     for key, value in together.items():
-        assert abs(value - sum(single.get(key, 0) for single in singles)) < 1e-9
+        if key[0] == "braid_model_info":
+            assert value == 1
+        elif key[0].startswith("braid_"):
+            assert abs(value - sum(single.get(key, 0) for single in singles)) < 1e-9
+
+
+@given(st.lists(st.floats(0, 2), max_size=50))
+def test_our_histogram_is_the_librarys(values: list[float]) -> None:
+    registries = CollectorRegistry(), CollectorRegistry()
+    bounds = (0.1, 0.5, 1.0)
+    ours = Spreads("x", "About x.", ["a"], bounds)
+    registries[0].register(ours)
+    theirs = Histogram("x", "About x.", ["a"], buckets=bounds, registry=registries[1])
+    for value in values:
+        ours.labels("b").observe(value)
+        theirs.labels("b").observe(value)
+    one, other = (samples(generate_latest(registry)) for registry in registries)
+    assert one.keys() == other.keys()
+    for key in one:
+        assert abs(one[key] - other[key]) < 1e-9
+
+
+def test_promtool_has_nothing_to_say() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("no promtool: apt-get install prometheus")
+    said = subprocess.run(
+        [promtool, "check", "metrics"], input=used([200, 500]).render(), capture_output=True, check=False
+    )
+    assert said.returncode == 0, said.stderr.decode() + said.stdout.decode()

@@ -194,7 +194,7 @@ def test_metrics_count_what_was_answered(server: Server) -> None:
     scrape = server.client.get("/metrics")
     assert scrape.headers["content-type"].startswith("text/plain; version=0.0.4")
     families = list(text_string_to_metric_families(scrape.text))
-    assert all(family.name.startswith("braid_") for family in families)
+    assert all(family.name.startswith(("braid_", "process_")) for family in families)
     stages = {s.labels["stage"] for family in families for s in family.samples if "stage" in s.labels}
     assert {"encode.text", "queue", "run", "decode"} <= stages
 

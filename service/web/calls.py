@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from service.errors import Failed, Malformed, MethodNotAllowed, RequestError
 from service.logs import Log
+from service.metrics import Answered
 from service.registry import Registry, Served
 from service.settings import Settings
 from service.types import Stages
@@ -39,6 +40,8 @@ class Call:
     parts: dict[str, int] = field(default_factory=dict)  # name -> bytes
     status: int = 200
     cause: str | None = None  # class of an unexpected error
+    reason: str | None = None  # code of a refusal
+    outputs: dict[str, Any] = field(default_factory=dict)  # of the answer, for what is counted of them
 
     def headers(self) -> Headers:
         """X-Request-Id, and Server-Timing in milliseconds as its specification wants."""
@@ -69,7 +72,7 @@ class Calls:
             body, kind, headers = await work(call, scope, receive)
             await answer(send, 200, body, [*call.headers(), *headers] if headers else call.headers(), kind)
         except RequestError as error:
-            call.status, call.cause = error.status, type(error.__cause__ or error).__name__
+            call.status, call.cause, call.reason = error.status, type(error.__cause__ or error).__name__, error.code
             allow = [(b"allow", b"POST")] if error.status == MethodNotAllowed.status else []
             await refuse(send, error, [*call.headers(), *allow])
         except Disconnected:
@@ -81,11 +84,12 @@ class Calls:
     def _account(self, call: Call) -> None:
         seconds = time.perf_counter() - call.started
         if call.served is not None:
-            call.served.metrics.answered(call.status, seconds, call.stages)
+            said = Answered(call.status, seconds, call.stages, call.parts, call.reason, call.outputs)
+            call.served.metrics.answered(said)
         failed = call.status >= Failed.status
         if not (failed or self._log.verbose):
             return
-        said: dict[str, Any] = {
+        line: dict[str, Any] = {
             "id": call.id.decode(),
             "model": call.served.model.manifest.name if call.served else None,
             "status": call.status,
@@ -94,9 +98,9 @@ class Calls:
             "stages": {stage: round(took, 6) for stage, took in call.stages.items()},
         }
         if failed:
-            self._log.warning("request", {**said, "error": call.cause})
+            self._log.warning("request", {**line, "error": call.cause})
         else:
-            self._log.info("request", said)
+            self._log.info("request", line)
 
 
 async def while_there(receive: Receive, work: Awaitable[T]) -> T:

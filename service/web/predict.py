@@ -50,6 +50,7 @@ class Predict:
             answer = await served.explain(work, call.deadline) | {"seconds": time.perf_counter() - start}
         else:
             answer = served.model.decode(row | result, parts, asked, raw=options.raw)
+            call.outputs = answer["outputs"]
             if options.explain == "parts":
                 work = explanations.parts(served.model, parts, row | result, asked, options)
                 answer["explanation"] = await served.explain(work, call.deadline)
