@@ -1,24 +1,20 @@
-"""python -m models: new, data, train, evaluate, export, quantize."""
+"""python -m models: new, data, table, train, evaluate, export, compare, quantize.
+
+Commands import what they need when they run: torch is not needed for what does not train with it.
+"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import torch
 import typer
 import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from models import card, example, recipe, runs, worked
-from models import export as exporter
 from models import quantize as quantizer
-from models.datasets import digits, origins
+from models.datasets import origins
 from models.quantize import Device, Kind, Order
-from models.recipe import Recipe
-from models.runs import Evaluation
 from models.table import guess, lines
-from service.bundle import CARD
 from service.errors import BundleError
 
 app = typer.Typer(
@@ -35,6 +31,7 @@ Data = Annotated[Path, typer.Option(envvar="BRAID_DATA", help="the table; or the
 Work = Annotated[Path, typer.Option(help="samples, runs and results are kept here")]
 Threads = Annotated[int, typer.Option(min=1, help="threads of one training step")]
 WORK = Path(".cache/models")
+RECIPES = Path(__file__).parent / "recipes"
 
 
 @app.command()
@@ -77,24 +74,15 @@ def train(
     threads: Threads = 2,
 ) -> None:
     """Train what a recipe says, on a table or on the data of an example."""
-    if tabular(name):
-        from models.table import command  # with torch, scikit-learn and matplotlib, which `new` can do without
-
+    if command := steps(held(given(name))):
         folder = output or Path("runs") / Path(name).stem
-        done = command.train(Path(name), data, folder, bars(), console, resume=resume, threads=threads, skip=skip_bad)
+        done = command.train(given(name), data, folder, bars(), console, resume=resume, threads=threads, skip=skip_bad)
         assert done.spent
         console.print(f"trained for {done.spent.epochs} epochs; next: python -m models evaluate {folder}")
         return
-    if own := worked.of(name):
-        worked.train(own, name, data, work, bars(), resume=resume, threads=threads)
-        console.print(f"trained; next: python -m models evaluate {name}")
-        return
-    chosen = recipe.read(name)
-    torch.set_num_threads(threads)
-    if not resume:
-        runs.forget(work / chosen.name)
-    with bars() as progress:
-        runs.execute(chosen, digits.read(data / chosen.name), work / chosen.name, progress)
+    from models import named
+
+    named.train(name, data, work, bars, resume=resume, threads=threads)
     console.print(f"trained; next: python -m models evaluate {name}")
 
 
@@ -102,20 +90,13 @@ def train(
 def evaluate_(name: Trained, data: Data = Path("data"), work: Work = WORK) -> None:
     """Ask the trained networks what they have never seen; prints the model card's table and keeps it for `export`."""
     if run_of(name):
-        from models.table import command
-
+        command = steps(held(Path(name) / "recipe.yaml"))
         command.evaluate(Path(name), console)
         console.print(f"evaluated; next: python -m models export {name} --output bundles/{Path(name).name}")
         return
-    if own := worked.of(name):
-        worked.evaluate(own, name, data, work, console)
-        return
-    chosen = recipe.read(name)
-    folder = work / chosen.name
-    with bars() as progress:
-        found = runs.measure(chosen, digits.read(data / chosen.name), folder, progress)
-    (folder / "evaluation.json").write_text(found.model_dump_json(indent=1))
-    show(chosen, found)
+    from models import named
+
+    named.evaluate(name, data, work, bars, console)
 
 
 @app.command()
@@ -128,26 +109,52 @@ def export(
 ) -> None:
     """Write the bundle: graph, example, manifest, model card; checked against torch before it is kept."""
     if run_of(name):
-        from models.table import command
-
+        command = steps(held(Path(name) / "recipe.yaml"))
         to = to or Path("bundles") / Path(name).name
         difference = command.export(Path(name), to)
-        console.print(f"wrote {to}, within {difference:.1g} of torch; next: braid serve {to}")
+        console.print(f"wrote {to}, within {difference:.1g} of what was trained; next: braid serve {to}")
         return
-    if own := worked.of(name):
-        to = worked.export(own, name, work, to)
-        console.print(f"wrote {to}; next: braid verify {to}")
-        return
-    chosen = recipe.read(name)
-    to = to or Path("models/bundles") / chosen.name
-    folder = work / chosen.name
-    require((folder / "evaluation.json").is_file(), f"no evaluation yet: python -m models evaluate {name}")
-    found = Evaluation.model_validate_json((folder / "evaluation.json").read_text())
-    net = runs.network(chosen, folder, runs.runs(chosen)[0])
-    net.calibrated.temperature.copy_(torch.tensor(found.temperature))
-    exporter.export(chosen, net, example.parts(), folder, to)
-    (to / CARD).write_text(card.write(chosen, found), encoding="utf-8")
+    from models import named
+
+    to = named.export(name, work, to)
     console.print(f"wrote {to}; next: braid verify {to}")
+
+
+@app.command()
+def table(
+    name: Annotated[str, typer.Argument(help="digits (real data) or triage (synthetic)")],
+    to: Annotated[Path, typer.Option(help="the folder of table.csv and its files")],
+    data: Data = Path("data"),
+    count: Annotated[int | None, typer.Option("--rows", min=30, help="how many  [digits 5000, triage 2000]")] = None,
+) -> None:
+    """Make the table of a worked example."""
+    from models import made
+
+    console.print(f"wrote {made.make(name, data, to, count or made.USUAL.get(name, 0))}")
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="recipes for one table")],
+    data: Annotated[Path, typer.Option(help="the table")],
+    output: Annotated[Path, typer.Option(help="runs and bundles are kept here")] = Path("runs/compare"),
+    fusions: Annotated[
+        str, typer.Option(help="each recipe with these kinds of fusion: all, or some, with commas")
+    ] = "",
+    into: Annotated[
+        Path | None, typer.Option(help="a Markdown file with a line <!-- compare --> and one <!-- end -->")
+    ] = None,
+    threads: Threads = 2,
+) -> None:
+    """Train several recipes on one table; print what each costs and how good it is."""
+    from models.table import compare as comparer
+
+    recipes = comparer.variants([given(name) for name in names], fusions)
+    found = comparer.compare(recipes, data, output, bars, console, threads=threads)
+    comparer.show(found, console)
+    if into:
+        comparer.write(found, into)
+        console.print(f"wrote {into}")
 
 
 @app.command()
@@ -169,23 +176,31 @@ def quantize(
     console.print(f"wrote {folder}; next: braid verify {folder} --variant {kind}")
 
 
-def show(chosen: Recipe, found: Evaluation) -> None:
-    head, _, *lines = [line.strip("| ").split(" | ") for line in card.table(chosen, found).splitlines()]
-    table = Table(*head, title="accuracy / expected calibration error, %; all unseen")
-    for line in lines:
-        table.add_row(*line)
-    console.print(table)
-    console.print(f"recordings alone, by speaker: {card.listed(found.speakers)}")
-    console.print(f"network to be served, pictures alone: {card.listed(found.served)}")
+def given(name: str) -> Path:
+    return Path(name) if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
 
 
-def tabular(name: str) -> bool:
-    """Whether that is a recipe for tables."""
-    file = Path(name)
-    if file.suffix not in (".yaml", ".yml") or not file.is_file():
-        return False
-    held = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return isinstance(held, dict) and "parts" in held
+def held(file: Path) -> dict[str, Any]:
+    """What a recipe says; nothing, where it is none."""
+    if not file.is_file():
+        return {}
+    found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return found if isinstance(found, dict) else {}
+
+
+def steps(found: dict[str, Any]) -> Any:
+    """The module that trains, evaluates and exports a recipe for tables: with torch, or, if its tasks name estimators,
+    without; None for others."""
+    if not isinstance(found.get("parts"), dict):
+        return None
+    tasks = found.get("tasks")
+    if isinstance(tasks, dict) and any("estimator" in task for task in tasks.values() if isinstance(task, dict)):
+        from models.classic import command as without_torch
+
+        return without_torch
+    from models.table import command
+
+    return command
 
 
 def run_of(name: str) -> bool:

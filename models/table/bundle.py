@@ -2,19 +2,18 @@
 
 import shutil
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.table.columns import CLASSIFICATION, REGRESSION, Column, Target, axes
-from models.table.measure import subsets
-from models.table.network import WEIGHTS, Network
-from models.table.recipe import Task
+from models.heads.regress import RegressionSpec
+from models.table.columns import axes
+from models.table.manifest import PRESENT, filled, folder_for, manifest, output, read_example
+from models.table.network import Network
 from models.table.rows import Rows
+from models.table.scores import subsets
 from service import bundle
 from service.bundle import Bundle, Manifest
 from service.model import Model, differences
@@ -22,7 +21,6 @@ from service.types import FLOAT, Row
 
 TOLERANCE = 1e-5
 OPSET = 17
-PRESENT = "present"
 
 
 class Served(nn.Module):
@@ -40,10 +38,7 @@ def export(net: Network, work: Path, test: Rows, folder: Path) -> tuple[Bundle, 
     """Writes the bundle, loads it as the service does, compares its answers with torch's; returns the largest
     difference, relative to max(1, |x|). Raises ValueError where it is over TOLERANCE."""
     recipe = net.recipe
-    if folder.exists() and any(folder.iterdir()) and not (folder / bundle.MANIFEST).is_file():
-        raise ValueError(f"{folder}: holds files that are no bundle; choose another folder")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder_for(folder)
     for part in recipe.parts.values():
         for file in part.input.files():
             shutil.copyfile(work / file, folder / file)
@@ -53,28 +48,21 @@ def export(net: Network, work: Path, test: Rows, folder: Path) -> tuple[Bundle, 
     results = net.outputs()
     whole = filled(row, test.blank, names)
     outputs = dict(zip(results, (values[0] for values in said(net, names, [whole])), strict=True))
-    written = bundle.write(
-        folder, manifest(recipe.name, recipe.version, recipe.parts, recipe.tasks), example, row, outputs
-    )
+    written = bundle.write(folder, described(net), example, row, outputs)
     difference = parity(net, Model(written), whole, test, names)
     if not difference <= TOLERANCE:
         raise ValueError(f"the exported graph differs from torch by {difference:.2g}, allowed is {TOLERANCE:g}")
     return written, difference
 
 
-def read_example(work: Path, parts: Mapping[str, Column], folder: Path) -> tuple[dict[str, tuple[str, bytes]], Row]:
-    """The row that training kept, as a client would send it, and encoded."""
-    found: dict[str, tuple[str, bytes]] = {}
-    row: Row = {}
-    for file in sorted((work / bundle.EXAMPLE).iterdir()):
-        found[file.stem] = (file.suffix[1:], file.read_bytes())
-        row |= parts[file.stem].input.load(folder)(file.read_bytes())
-    return found, row | {PRESENT: np.array([name in found for name in parts], FLOAT)}
-
-
-def filled(row: Row, blank: Row, names: list[str]) -> Row:
-    """With zeros for absent parts; only what the graph takes."""
-    return {name: row.get(name, blank[name]) for name in names} | {PRESENT: row[PRESENT]}
+def described(net: Network) -> Manifest:
+    recipe = net.recipe
+    outputs = {}
+    for name, task in recipe.tasks.items():
+        head = task.head
+        coverage, unit = (head.coverage, head.unit) if isinstance(head, RegressionSpec) else (0.0, None)
+        outputs[name] = output(name, task, coverage, unit)
+    return manifest(recipe.name, recipe.version, recipe.parts, outputs)
 
 
 def write_graph(net: Network, names: list[str], test: Rows, path: Path) -> None:
@@ -97,31 +85,6 @@ def write_graph(net: Network, names: list[str], test: Rows, path: Path) -> None:
             opset_version=OPSET,
             dynamo=False,
         )
-
-
-def manifest(name: str, version: str, parts: Mapping[str, Column], tasks: Mapping[str, Target]) -> Manifest:
-    outputs: dict[str, Any] = {task: output(task, target) for task, target in tasks.items()}
-    return Manifest.model_validate(
-        {
-            "schema": 1,
-            "name": name,
-            "version": version,
-            "inputs": {part: column.input.model_dump(exclude_unset=True) for part, column in parts.items()},
-            "missing": {"policy": "mask", "tensor": PRESENT},
-            "outputs": outputs | {WEIGHTS: {"kind": "weights", "tensor": WEIGHTS}},
-        }
-    )
-
-
-def output(name: str, target: Target) -> dict[str, Any]:
-    if target.kind == REGRESSION:
-        found: dict[str, Any] = {"kind": "regression", "tensor": f"{name}_value", "interval": f"{name}_interval"}
-        head = target.head if isinstance(target, Task) else None
-        if head is not None and head.kind == "regression":
-            found |= {"coverage": head.coverage} | ({"unit": head.unit} if head.unit else {})
-        return found | ({"names": target.columns} if target.size > 1 else {})
-    kind = {"kind": target.kind, "tensor": f"{name}_probabilities", "labels": target.labels}
-    return kind if target.kind == CLASSIFICATION else kind | {"activation": "none"}
 
 
 def said(net: Network, names: list[str], rows: list[Row]) -> list[np.ndarray]:

@@ -3,41 +3,21 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import torch
-from pydantic import BaseModel
+import yaml
 from rich.console import Console
 from rich.progress import Progress as Bars
-from rich.table import Table as Shown
 
-from models.table import bundle, card, check, fit, lines, measure, plots, recipe, rows
-from models.table.check import BadRows, Fault
-from models.table.columns import CLASSIFICATION, REGRESSION, Target
-from models.table.fit import CHECKPOINT, Spent
+from models.table import bundle, card, fit, measure, plots, recipe, rows, scores
+from models.table.fit import CHECKPOINT
+from models.table.found import Evaluation, draw, largest, show
 from models.table.network import Network
 from models.table.recipe import Recipe
 from models.table.rows import Plan, Rows
-from service.bundle import CARD, EXAMPLE
-from service.types import Array
+from models.table.start import EVALUATION, RECIPE, RUN, Run, prepared
+from service.bundle import CARD
 
-RECIPE, RUN, EVALUATION, CALIBRATED = "recipe.yaml", "run.json", "evaluation.json", "calibrated.pt"
-REPORT = "bad-rows.txt"
-
-
-class Run(BaseModel):
-    """What training leaves for the steps after it."""
-
-    vocabularies: dict[str, int]
-    rows: dict[str, int]
-    left_out: int
-    spent: Spent | None = None
-
-
-class Evaluation(BaseModel):
-    scores: dict[str, dict[str, dict[str, float]]]  # task -> subset -> measure
-    robustness: dict[str, dict[str, list[float]]]
-    pictures: dict[str, list[str]]
-    notes: list[str]
+CALIBRATED = "calibrated.pt"
 
 
 def train(
@@ -45,15 +25,24 @@ def train(
 ) -> Run:
     """Raises BadRows before anything is trained; all of them are in the folder's bad-rows.txt, too."""
     chosen = recipe.read(file)
+    return learn(chosen, data, folder, bars, console, resume=resume, threads=threads, skip=skip)
+
+
+def learn(
+    chosen: Recipe, data: Path, folder: Path, bars: Bars, console: Console, *, resume: bool, threads: int, skip: bool
+) -> Run:
     torch.set_num_threads(threads)
     fit.device(chosen.training)
     folder.mkdir(parents=True, exist_ok=True)
     if not resume:
         for name in (CHECKPOINT, fit.BEST, CALIBRATED, EVALUATION, RUN):
             (folder / name).unlink(missing_ok=True)
+    plan = Plan(chosen.parts, chosen.tasks, chosen.split, chosen.seed)
     with bars:
-        splits, run = prepared(chosen, data, folder, bars, console, skip=skip)
-        shutil.copyfile(file, folder / RECIPE)
+        splits, run = prepared(plan, data, folder, bars, console, skip=skip)
+        (folder / RECIPE).write_text(
+            yaml.safe_dump(chosen.model_dump(mode="json", exclude_unset=True), sort_keys=False)
+        )
         net = fit.build(chosen, run.vocabularies, splits["train"], folder)
         task = bars.add_task("training", total=chosen.training.epochs)
 
@@ -65,47 +54,6 @@ def train(
     done = run.model_copy(update={"spent": spent})
     (folder / RUN).write_text(done.model_dump_json(indent=1))
     return done
-
-
-def prepared(
-    chosen: Recipe, data: Path, folder: Path, bars: Bars, console: Console, *, skip: bool
-) -> tuple[dict[str, Rows], Run]:
-    """Splits of the table, its held-out rows and its example being kept for the steps to come."""
-    table = lines.read(data)
-    task = bars.add_task("reading rows", total=len(table.lines))
-    plan = Plan(chosen.parts, chosen.tasks, chosen.split, chosen.seed)
-    try:
-        splits, sizes, faults = rows.prepare(
-            table, plan, folder, lambda done, total: bars.update(task, completed=done, total=total), skip=skip
-        )
-    except BadRows as error:
-        report(error.faults, folder)
-        raise
-    if faults:
-        report(faults, folder)
-        left = len({fault.line for fault in faults})
-        console.print(f"left out {left} bad rows, as asked; {folder / REPORT} names them", markup=False)
-    for name in ("valid", "test"):
-        splits[name].save(folder / f"{name}.npz")
-    keep_example(table, chosen, splits["test"], folder / EXAMPLE)
-    counts = {name: len(each) for name, each in splits.items()}
-    return splits, Run(vocabularies=sizes, rows=counts, left_out=len({fault.line for fault in faults}))
-
-
-def report(faults: list[Fault], folder: Path) -> None:
-    (folder / REPORT).write_text("".join(f"{fault}\n" for fault in faults), encoding="utf-8")
-
-
-def keep_example(table: lines.Table, chosen: Recipe, test: Rows, folder: Path) -> None:
-    """The bytes of the test row with most parts."""
-    at = int(test.lines[int(np.argmax(test.present.sum(1)))])
-    line = next(each for each in table.lines if each.number == at)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    for name, part in chosen.parts.items():
-        if part.column in line.cells:
-            ending = ".txt" if part.kind == "text" else Path(line.text(part.column)).suffix
-            (folder / f"{name}{ending}").write_bytes(rows.content(line, part, table.path.parent))
 
 
 def restored(folder: Path, weights: str) -> tuple[Recipe, Run, Network]:
@@ -130,60 +78,22 @@ def evaluate(folder: Path, console: Console) -> Evaluation:
     )
     found = found.model_copy(update={"pictures": drawn(net, test, found, folder)})
     (folder / EVALUATION).write_text(found.model_dump_json(indent=1))
-    for name, scores in found.scores.items():
-        head, *body = card.table(scores)
-        shown = Shown(*head, title=f"{name}: {chosen.tasks[name].kind}, rows not trained on")
-        for line in body:
-            shown.add_row(*line)
-        console.print(shown)
-    for note in notes:
-        console.print(f"not calibrated: {note}", markup=False)
+    show(found, chosen.tasks, console)
     return found
 
 
 def drawn(net: Network, test: Rows, found: Evaluation, folder: Path) -> dict[str, list[str]]:
     """Task -> pictures, in the run's folder."""
     subset = largest(test)
-    some = test.take(measure.having(test, subset))
+    some = test.take(scores.having(test, subset))
     said = measure.answers(net, measure.ask(net, some, subset), subset)
     made: dict[str, list[str]] = {}
     for name, task in net.recipe.tasks.items():
         made[name] = draw(name, task, said[name], some.targets[name], folder)
         if curves := found.robustness[name]:
             made[name].append(f"{name}-robustness.svg")
-            plots.robustness(curves, measure.FIRST[task.kind], folder / made[name][-1])
+            plots.robustness(curves, scores.FIRST[task.kind], folder / made[name][-1])
     return made
-
-
-def draw(name: str, task: Target, said: list[Array], truth: Array, folder: Path) -> list[str]:
-    """Names of the pictures of one task's answers."""
-    files: list[str] = []
-
-    def path(what: str) -> Path:
-        files.append(f"{name}-{what}.svg")
-        return folder / files[-1]
-
-    known = ~check.unknown(truth)
-    if not known.any():
-        return []
-    if task.kind == CLASSIFICATION:
-        p, truth = said[0][known], truth[known]
-        plots.confusion(truth, p.argmax(1), task.labels, path("confusion"))
-        plots.reliability(p.max(1), p.argmax(1) == truth, path("reliability"))
-    elif task.kind == REGRESSION:
-        for i, column in enumerate(task.columns):
-            rows = known[:, i]
-            if rows.any():
-                plots.values(truth[rows, i], said[0][rows, i], said[1][rows, i], column, path(f"values{i or ''}"))
-    else:
-        plots.reliability(said[0][known], truth[known] > 0, path("reliability"))
-    return files
-
-
-def largest(test: Rows) -> tuple[int, ...]:
-    """All parts, or the most that a row of the test has."""
-    best = test.present[int(np.argmax(test.present.sum(1)))]
-    return tuple(int(each) for each in best)
 
 
 def export(folder: Path, to: Path) -> float:

@@ -20,7 +20,8 @@ from models.table.columns import tensors
 from models.table.degrade import degrade
 from models.table.network import Network
 from models.table.recipe import Recipe, TextPart, Training
-from models.table.rows import Rows
+from models.table.rows import Rows, fewer
+from models.table.start import Spent
 from models.tokens import known
 from service.types import Array
 
@@ -33,13 +34,6 @@ class Progress(NamedTuple):
     train: float  # loss
     valid: float
     best: float
-
-
-class Spent(NamedTuple):
-    epochs: int
-    best: int  # epoch of the weights that are kept
-    seconds: float
-    loss: float  # of `valid`
 
 
 def device(training: Training) -> torch.device:
@@ -75,14 +69,6 @@ def tensor(rows: Rows, where: torch.device) -> tuple[dict[str, Tensor], Tensor, 
     batch = {name: torch.from_numpy(values).to(where) for name, values in rows.batch().items()}
     targets = {task: torch.from_numpy(values).to(where) for task, values in rows.targets.items()}
     return batch, torch.from_numpy(rows.present).to(where), targets
-
-
-def fewer(present: Array, complete: float, rng: np.random.Generator) -> Array:
-    """A random number of the parts that are there; in a share of `complete` all of them."""
-    order = np.where(present > 0, rng.random(present.shape), np.inf).argsort(1).argsort(1)  # rank among what is there
-    count = present.sum(1)
-    kept = np.where(rng.random(len(present)) < complete, count, rng.integers(1, count + 1))
-    return np.asarray((order < kept[:, None]) & (present > 0), np.float32)
 
 
 def varied(recipe: Recipe, rows: Rows, rng: np.random.Generator) -> Rows:

@@ -11,12 +11,12 @@ from models.heads import Calibrated, subset
 from models.heads.classify import UNKNOWN, Several, Single
 from models.heads.regress import Regressor
 from models.table.columns import CLASSIFICATION, REGRESSION, bands, tensors
+from models.table.manifest import WEIGHTS
 from models.table.recipe import AudioPart, ImagePart, Recipe, TextPart
 
 Batch = Mapping[str, Tensor]  # tensor name -> (B, ...)
 Top = Single | Several | Regressor
 SPACES = {"classification": "softmax", "multilabel": "sigmoid", "regression": "value"}
-WEIGHTS = "modality_weights"
 
 
 class Answer(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from models.table.measure import LEVELS, bins
+from models.table.scores import LEVELS, bins
 from service.types import Array
 
 MOST = 30  # classes that a confusion matrix has room to name

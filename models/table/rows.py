@@ -84,6 +84,14 @@ def load(path: Path) -> Rows:
     return Rows(rows, arrays["present"], under("target/"), arrays["lines"], under("blank/"))
 
 
+def fewer(present: Array, complete: float, rng: np.random.Generator) -> Array:
+    """A random number of the parts that are there; in a share of `complete` all of them."""
+    order = np.where(present > 0, rng.random(present.shape), np.inf).argsort(1).argsort(1)  # rank among what is there
+    count = present.sum(1)
+    kept = np.where(rng.random(len(present)) < complete, count, rng.integers(1, count + 1))
+    return np.asarray((order < kept[:, None]) & (present > 0), np.float32)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What of a recipe decides how a table becomes rows."""

@@ -14,9 +14,10 @@ import torch
 import yaml
 
 from models.__main__ import bars, console
-from models.table import check, command, fit, guess, lines, measure, recipe
+from models.table import check, command, fit, guess, lines, measure, recipe, rows, scores
 from models.table.columns import Kind
 from models.table.degrade import degrade
+from models.table.start import Run, prepared
 from service.bundle import read
 from service.model import Model
 from tests.models import tables
@@ -49,11 +50,11 @@ def written(folder: Path, asked: list[str], change: Mapping[str, object] | None 
         held["parts"][name] |= part
     held |= {"width": 16, "training": held["training"] | SMALL, **(change or {})}
     file = folder / "tiny.yaml"
-    file.write_text(yaml.safe_dump(held))
+    file.write_text(yaml.safe_dump(held, sort_keys=False))
     return file
 
 
-def trained(folder: Path, file: Path, *, resume: bool = False) -> command.Run:
+def trained(folder: Path, file: Path, *, resume: bool = False) -> Run:
     return command.train(
         file, folder / "table.csv", folder / "run", bars(), console, resume=resume, threads=1, skip=False
     )
@@ -132,7 +133,8 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> 
         if at.epoch == stopped:
             raise Stopped
 
-    splits, held = command.prepared(chosen, tmp_path / "table.csv", tmp_path / "run", bars(), console, skip=False)
+    plan = rows.Plan(chosen.parts, chosen.tasks, chosen.split, chosen.seed)
+    splits, held = prepared(plan, tmp_path / "table.csv", tmp_path / "run", bars(), console, skip=False)
     net = fit.build(chosen, held.vocabularies, splits["train"], tmp_path / "run")
     with pytest.raises(Stopped):
         fit.train(net, splits, tmp_path / "run", stop)
@@ -163,11 +165,11 @@ def test_a_row_keeps_at_least_one_part_and_gains_none() -> None:
     rng = np.random.default_rng(0)
     present = (rng.random((500, 3)) < 0.6).astype(np.float32)
     present[present.sum(1) == 0, 1] = 1
-    kept = fit.fewer(present, 0.3, rng)
+    kept = rows.fewer(present, 0.3, rng)
     assert (kept <= present).all()
     assert (kept.sum(1) >= 1).all()
     assert kept.sum() < present.sum()
-    assert np.array_equal(fit.fewer(present, 1.0, rng), present)
+    assert np.array_equal(rows.fewer(present, 1.0, rng), present)
 
 
 def test_what_is_degraded_by_nothing_stays_as_it_is() -> None:
@@ -184,7 +186,7 @@ def test_what_is_degraded_by_nothing_stays_as_it_is() -> None:
 def test_perfect_answers_have_perfect_scores(kind: Kind, perfect: float) -> None:
     truth = np.eye(3, dtype=np.float32)[np.arange(30) % 3]
     given = truth.argmax(1) if kind == "classification" else truth
-    found = measure.scores(kind, [truth], given)
+    found = scores.scores(kind, [truth], given)
     assert found["accuracy"] == found["F1"] == found["AUROC"] == perfect
     assert found["ECE"] == 0
 
@@ -197,14 +199,12 @@ def test_a_temperature_makes_the_over_confident_modest() -> None:
     t = measure.temperature(logits, truth)
     assert t > 2
     modest = (logits / t).softmax(1).numpy()
-    assert (
-        measure.single(modest, truth.numpy())["ECE"] < measure.single(logits.softmax(1).numpy(), truth.numpy())["ECE"]
-    )
+    assert scores.single(modest, truth.numpy())["ECE"] < scores.single(logits.softmax(1).numpy(), truth.numpy())["ECE"]
 
 
 def test_unknown_truths_are_not_scored() -> None:
-    assert measure.scores("classification", [np.eye(2)], np.array([check.UNKNOWN] * 2)) == {}
-    assert measure.scores("regression", [np.ones((2, 1)), np.ones((2, 1, 2))], np.full((2, 1), np.nan)) == {}
+    assert scores.scores("classification", [np.eye(2)], np.array([check.UNKNOWN] * 2)) == {}
+    assert scores.scores("regression", [np.ones((2, 1)), np.ones((2, 1, 2))], np.full((2, 1), np.nan)) == {}
 
 
 def test_a_wrong_table_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""What an evaluation found: kept, printed, drawn. Needs no torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table as Shown
+
+from models.table import card, check, plots
+from models.table.columns import CLASSIFICATION, REGRESSION, Target
+from models.table.rows import Rows
+from service.types import Array
+
+
+class Evaluation(BaseModel):
+    scores: dict[str, dict[str, dict[str, float]]]  # task -> subset -> measure
+    robustness: dict[str, dict[str, list[float]]]
+    pictures: dict[str, list[str]]
+    notes: list[str]
+
+
+def show(found: Evaluation, tasks: Mapping[str, Target], console: Console) -> None:
+    """A table a task."""
+    for name, each in found.scores.items():
+        head, *body = card.table(each)
+        shown = Shown(*head, title=f"{name}: {tasks[name].kind}, rows not trained on")
+        for line in body:
+            shown.add_row(*line)
+        console.print(shown)
+    for note in found.notes:
+        console.print(f"not calibrated: {note}", markup=False)
+
+
+def draw(name: str, task: Target, said: list[Array], truth: Array, folder: Path) -> list[str]:
+    """Names of the pictures of one task's answers."""
+    files: list[str] = []
+
+    def path(what: str) -> Path:
+        files.append(f"{name}-{what}.svg")
+        return folder / files[-1]
+
+    known = ~check.unknown(truth)
+    if not known.any():
+        return []
+    if task.kind == CLASSIFICATION:
+        p, truth = said[0][known], truth[known]
+        plots.confusion(truth, p.argmax(1), task.labels, path("confusion"))
+        plots.reliability(p.max(1), p.argmax(1) == truth, path("reliability"))
+    elif task.kind == REGRESSION:
+        for i, column in enumerate(task.columns):
+            rows = known[:, i]
+            if rows.any():
+                plots.values(truth[rows, i], said[0][rows, i], said[1][rows, i], column, path(f"values{i or ''}"))
+    else:
+        plots.reliability(said[0][known], truth[known] > 0, path("reliability"))
+    return files
+
+
+def largest(test: Rows) -> tuple[int, ...]:
+    """All parts, or the most that a row of the test has."""
+    best = test.present[int(np.argmax(test.present.sum(1)))]
+    return tuple(int(each) for each in best)

@@ -1,0 +1,68 @@
+"""What a recipe says and what training kept to a bundle's manifest and example. Needs no torch."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.table.columns import CLASSIFICATION, REGRESSION, Column, Target
+from service import bundle
+from service.bundle import Manifest
+from service.types import FLOAT, Row
+
+PRESENT = "present"
+WEIGHTS = "modality_weights"
+
+
+def folder_for(to: Path) -> None:
+    """Empty. Raises ValueError where it holds what is no bundle."""
+    if to.exists() and any(to.iterdir()) and not (to / bundle.MANIFEST).is_file():
+        raise ValueError(f"{to}: holds files that are no bundle; choose another folder")
+    shutil.rmtree(to, ignore_errors=True)
+    to.mkdir(parents=True)
+
+
+def read_example(work: Path, parts: Mapping[str, Column], folder: Path) -> tuple[dict[str, tuple[str, bytes]], Row]:
+    """The row that training kept, as a client would send it, and encoded."""
+    found: dict[str, tuple[str, bytes]] = {}
+    row: Row = {}
+    for file in sorted((work / bundle.EXAMPLE).iterdir()):
+        found[file.stem] = (file.suffix[1:], file.read_bytes())
+        row |= parts[file.stem].input.load(folder)(file.read_bytes())
+    return found, row | {PRESENT: np.array([name in found for name in parts], FLOAT)}
+
+
+def filled(row: Row, blank: Row, names: list[str]) -> Row:
+    """With zeros for absent parts; only what the graph takes."""
+    return {name: row.get(name, blank[name]) for name in names} | {PRESENT: row[PRESENT]}
+
+
+def manifest(
+    name: str,
+    version: str,
+    parts: Mapping[str, Column],
+    outputs: Mapping[str, Any],
+    weights: Sequence[str] = (WEIGHTS,),
+) -> Manifest:
+    """`outputs`: task -> as `output` says it."""
+    return Manifest.model_validate(
+        {
+            "schema": 1,
+            "name": name,
+            "version": version,
+            "inputs": {part: column.input.model_dump(exclude_unset=True) for part, column in parts.items()},
+            "missing": {"policy": "mask", "tensor": PRESENT},
+            "outputs": {**outputs, **{each: {"kind": "weights", "tensor": each} for each in weights}},
+        }
+    )
+
+
+def output(name: str, target: Target, coverage: float, unit: str | None) -> dict[str, Any]:
+    if target.kind == REGRESSION:
+        found: dict[str, Any] = {"kind": "regression", "tensor": f"{name}_value", "interval": f"{name}_interval"}
+        found |= {"coverage": coverage} | ({"unit": unit} if unit else {})
+        return found | ({"names": target.columns} if target.size > 1 else {})
+    kind = {"kind": target.kind, "tensor": f"{name}_probabilities", "labels": target.labels}
+    return kind if target.kind == CLASSIFICATION else kind | {"activation": "none"}
