@@ -1,4 +1,4 @@
-"""python -m models: new, data, table, train, evaluate, export, compare, quantize.
+"""python -m models: new, data, table, train, head, evaluate, export, compare, quantize.
 
 Commands import what they need when they run: torch is not needed for what does not train with it.
 """
@@ -78,7 +78,7 @@ def train(
         folder = output or Path("runs") / Path(name).stem
         done = command.train(given(name), data, folder, bars(), console, resume=resume, threads=threads, skip=skip_bad)
         assert done.spent
-        console.print(f"trained for {done.spent.epochs} epochs; next: python -m models evaluate {folder}")
+        console.print(f"trained in {done.spent.seconds:.0f} s; next: python -m models evaluate {folder}")
         return
     from models import named
 
@@ -131,6 +131,22 @@ def table(
     from models import made
 
     console.print(f"wrote {made.make(name, data, to, count or made.USUAL.get(name, 0))}")
+
+
+@app.command()
+def head(
+    run: Annotated[Path, typer.Argument(help="the folder that training a network on a table has left")],
+    data: Annotated[Path, typer.Option(help="the same table")],
+    output: Annotated[Path, typer.Option(help="the folder of the new run")],
+    classifier: Annotated[str, typer.Option(help="svm, linear_svm, tree, forest or logistic")] = "svm",
+    regressor: Annotated[str, typer.Option(help="svm, tree, forest, linear, ridge or lasso")] = "ridge",
+    threads: Threads = 2,
+) -> None:
+    """Put scikit-learn in the place of a trained network's heads, the network being frozen."""
+    from models.classic import frozen
+
+    frozen.train(run, data, output, classifier, regressor, bars(), console, threads=threads)
+    console.print(f"fitted; next: python -m models evaluate {output}")
 
 
 @app.command()

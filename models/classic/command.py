@@ -3,11 +3,13 @@
 import math
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 import yaml
+from onnx import ModelProto
 from rich.console import Console
 from rich.progress import Progress as Bars
 
@@ -40,20 +42,26 @@ def train(
     with bars:
         plan = Plan(recipe.parts, recipe.tasks, recipe.split, recipe.seed)
         splits, run = prepared(plan, data, folder, bars, console, skip=skip)
-        task = bars.add_task("fitting", total=len(recipe.tasks) + 1)
-        start = time.perf_counter()
         graph = features.fit(recipe, splits["train"])
-        session = features.session(graph)
-        x, order = shown(recipe, splits["train"], session)
+        return fit(recipe, graph, splits, run, folder, bars, threads=threads)
+
+
+def fit(
+    recipe: Recipe, graph: ModelProto, splits: Mapping[str, Rows], run: Run, folder: Path, bars: Bars, *, threads: int
+) -> Run:
+    """Estimators over what `graph` makes of the rows: (N, D) features; writes the graph of both, and the run."""
+    task = bars.add_task("fitting", total=len(recipe.tasks) + 1)
+    start, session = time.perf_counter(), features.session(graph)
+    x, order = shown(recipe, splits["train"], session)
+    bars.advance(task)
+    fitted = {}
+    for name, each in recipe.tasks.items():
+        fitted[name] = heads.fit(each, x, splits["train"].targets[name][order], recipe.seed, threads)
         bars.advance(task)
-        fitted = {}
-        for name, each in recipe.tasks.items():
-            fitted[name] = heads.fit(each, x, splits["train"].targets[name][order], recipe.seed, threads)
-            bars.advance(task)
-        reach, notes = intervals(recipe, fitted, session, splits["valid"])
-        onnx.save(heads.merged(graph, x.shape[1], fitted, reach), folder / GRAPH)
-        keep_expected(fitted, session, splits["test"], folder / EXPECTED)
-        spent = Spent(1, 1, time.perf_counter() - start, 0.0)
+    reach, notes = intervals(recipe, fitted, session, splits["valid"])
+    onnx.save(heads.merged(graph, x.shape[1], fitted, reach), folder / GRAPH)
+    keep_expected(fitted, session, splits["test"], folder / EXPECTED)
+    spent = Spent(1, 1, time.perf_counter() - start, 0.0)
     (folder / RECIPE).write_text(yaml.safe_dump(recipe.model_dump(mode="json", exclude_unset=True), sort_keys=False))
     done = run.model_copy(update={"spent": spent, "notes": notes, "features": x.shape[1]})
     (folder / RUN).write_text(done.model_dump_json(indent=1))
@@ -195,11 +203,11 @@ def parity(folder: Path, recipe: Recipe, model: Model, test: Rows) -> float:
 
 
 def described_card(recipe: Recipe, run: Run, result: Evaluation, size: int, difference: float) -> str:
-    how = {"parts": ", ".join(f"{name}: {said(part)}" for name, part in recipe.parts.items())}
+    how = {"parts": recipe.frozen or ", ".join(f"{name}: {said(part)}" for name, part in recipe.parts.items())}
     how["heads"] = ", ".join(f"{name}: {task.estimator.kind}" for name, task in recipe.tasks.items())
     how |= {"features": str(run.features), "seed": str(recipe.seed)}
     if run.spent:
-        how["training"] = f"{run.spent.seconds:.0f} s, without torch"
+        how["training"] = f"{run.spent.seconds:.0f} s" + ("" if recipe.frozen else ", without torch")
     if run.left_out:
         how["bad rows left out"] = str(run.left_out)
     how["graph"] = f"{size:,} bytes, within {difference:.1g} of scikit-learn"

@@ -1,7 +1,7 @@
 """A .yaml file whose tasks name estimators to a frozen Recipe. Needs no torch."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -69,7 +69,9 @@ class Recipe(Spec):
     parts: dict[Name, Annotated[TextPart | ImagePart | AudioPart, Field(discriminator="kind")]] = Field(min_length=1)
     tasks: dict[Name, Task] = Field(min_length=1)
     takes: Count = Field(3, description="how often each row is shown, with all its parts first, then with fewer")
-    engine: Literal["scikit-learn"] = "scikit-learn"
+    frozen: str | None = Field(
+        None, description="of which network's vectors the features are, where they are no statistics"
+    )
 
     @model_validator(mode="before")
     @classmethod

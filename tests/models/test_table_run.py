@@ -14,6 +14,8 @@ import torch
 import yaml
 
 from models.__main__ import bars, console
+from models.classic import command as classic
+from models.classic import frozen
 from models.table import check, command, fit, guess, lines, measure, recipe, rows, scores
 from models.table.columns import Kind
 from models.table.degrade import degrade
@@ -159,6 +161,28 @@ def test_bfloat16_trains_on_a_cpu_and_float16_says_what_it_needs(tmp_path: Path)
     assert np.isfinite(done.spent.loss)
     with pytest.raises(ValueError, match="float16 needs CUDA"):
         trained(tmp_path, written(tmp_path, ["label"], {"training": SMALL | {"precision": "float16", "device": "cpu"}}))
+
+
+def test_classical_heads_over_a_frozen_network_are_in_one_graph(tmp_path: Path) -> None:
+    trained(tmp_path, written(tmp_path, ["label", "level", "signs"], {"dense": [12]}))
+    frozen.train(
+        tmp_path / "run", tmp_path / "table.csv", tmp_path / "head", "svm", "ridge", bars(), console, threads=1
+    )
+    found = classic.evaluate(tmp_path / "head", console)
+    assert found.scores["label"]["note+photo+sound"]["accuracy"] > 0.8
+    assert classic.export(tmp_path / "head", tmp_path / "bundle") <= 1e-5
+    card = (tmp_path / "bundle" / "README.md").read_text()
+    assert "fusion: gated; all frozen" in card
+    assert "label: svm, level: ridge, signs: svm" in card
+
+
+def test_predictions_that_are_fused_leave_nothing_to_put_a_head_on(tmp_path: Path) -> None:
+    few = {"fusion": {"kind": "average"}, "training": SMALL | {"epochs": 1}}
+    trained(tmp_path, written(tmp_path, ["label"], few))
+    with pytest.raises(ValueError, match="no fused vectors"):
+        frozen.train(
+            tmp_path / "run", tmp_path / "table.csv", tmp_path / "head", "svm", "ridge", bars(), console, threads=1
+        )
 
 
 def test_a_row_keeps_at_least_one_part_and_gains_none() -> None:
