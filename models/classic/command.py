@@ -1,6 +1,5 @@
 """The steps of `python -m models` for a table without torch: train, evaluate, export, each in the run's folder."""
 
-import math
 import shutil
 import time
 from collections.abc import Mapping
@@ -13,8 +12,8 @@ from onnx import ModelProto
 from rich.console import Console
 from rich.progress import Progress as Bars
 
-from models.classic import features, heads
-from models.classic.heads import Fitted
+from models.classic import features, heads, join
+from models.classic.heads import Fitted, quantile
 from models.classic.recipe import Recipe, read
 from models.table import card, found, rows
 from models.table.columns import REGRESSION
@@ -58,9 +57,9 @@ def fit(
     for name, each in recipe.tasks.items():
         fitted[name] = heads.fit(each, x, splits["train"].targets[name][order], recipe.seed, threads)
         bars.advance(task)
-    reach, notes = intervals(recipe, fitted, session, splits["valid"])
-    onnx.save(heads.merged(graph, x.shape[1], fitted, reach), folder / GRAPH)
-    keep_expected(fitted, session, splits["test"], folder / EXPECTED)
+    scales, notes = calibrate(recipe, fitted, session, splits["valid"])
+    onnx.save(join.merged(graph, x.shape[1], fitted, scales), folder / GRAPH)
+    keep_expected(fitted, scales, session, splits["test"], folder / EXPECTED)
     spent = Spent(1, 1, time.perf_counter() - start, 0.0)
     (folder / RECIPE).write_text(yaml.safe_dump(recipe.model_dump(mode="json", exclude_unset=True), sort_keys=False))
     done = run.model_copy(update={"spent": spent, "notes": notes, "features": x.shape[1]})
@@ -76,44 +75,48 @@ def shown(recipe: Recipe, train: Rows, session: features.Session) -> tuple[Array
     return np.concatenate(x), np.tile(np.arange(len(train)), recipe.takes)
 
 
-def intervals(
+def calibrate(
     recipe: Recipe, fitted: dict[str, Fitted], session: features.Session, valid: Rows
 ) -> tuple[dict[str, Array], list[str]]:
-    """Regression -> (subsets, values), half of the interval that holds its coverage of unseen rows (Lei et al., 2018,
-    arXiv:1604.04173); what too few rows have is as wide as of all of them."""
-    reach, notes = {}, []
+    """Task -> what `join.merged` takes, by the number of the subset of parts; and what too few rows could not tell."""
+    scales: dict[str, Array] = {}
+    notes = []
     parts = list(recipe.parts)
     for name, task in recipe.tasks.items():
-        if task.kind != REGRESSION:
-            continue
-        table = np.zeros((2 ** len(parts), task.size), FLOAT)
+        found = np.zeros((2 ** len(parts), task.size if task.kind == REGRESSION else 1), FLOAT)
         for subset in subsets(len(parts)):
             some = valid.take(having(valid, subset))
-            wide = None
+            scale: list[float | None] = [None] * found.shape[1]
             if len(some):
-                present = np.tile(np.array(subset, FLOAT), (len(some), 1))
-                errors = np.abs(fitted[name].answer(features.run(session, some, present)) - some.targets[name])
-                wide = [quantile(column[~np.isnan(column)], task.coverage) for column in errors.T]
-            if wide is None or any(each is None for each in wide):
+                said = fitted[name].answer(
+                    features.run(session, some, np.tile(np.array(subset, FLOAT), (len(some), 1)))
+                )
+                truth = some.targets[name]
+                if task.kind == REGRESSION:
+                    errors = np.abs(said - truth)
+                    scale = [quantile(column[~np.isnan(column)], task.coverage) for column in errors.T]
+                    found[number(subset)] = np.nan_to_num(np.nanmax(errors, 0))  # unless there are enough
+                else:
+                    scale = [heads.temperature(task.kind, said, truth)]
+            if any(each is None for each in scale):
                 notes.append(f"{name} from {title(subset, parts)}: too few rows")
-                wide = [0.0 if each is None else each for each in wide or [0.0] * task.size]
-            table[number(subset)] = np.array(wide, FLOAT)
-        table = np.where(table > 0, table, table.max(0))
-        reach[name] = table
-    return reach, notes
+            else:
+                found[number(subset)] = np.array(scale, FLOAT)
+        usual = found.max(0) if task.kind == REGRESSION else np.ones(1, FLOAT)
+        scales[name] = np.where(found > 0, found, usual)
+    return scales, notes
 
 
-def quantile(errors: Array, coverage: float) -> float | None:
-    """None where there are too few."""
-    rank = math.ceil(round((len(errors) + 1) * coverage, 9))
-    return float(np.sort(errors)[rank - 1]) if rank <= len(errors) else None
-
-
-def keep_expected(fitted: dict[str, Fitted], session: features.Session, test: Rows, path: Path) -> None:
+def keep_expected(
+    fitted: dict[str, Fitted], scales: dict[str, Array], session: features.Session, test: Rows, path: Path
+) -> None:
     some = test.take(np.arange(min(ASKED, len(test))))
     present = fewer(some.present, 0.5, np.random.default_rng(0))
-    x = features.run(session, some, present)
+    x, subset = features.run(session, some, present), (present @ 2.0 ** np.arange(present.shape[1])).astype(int)
     answers = {name: head.answer(x) for name, head in fitted.items()}
+    for name, head in fitted.items():
+        if head.task.kind != REGRESSION:
+            answers[name] = heads.softened(head.task.kind, answers[name], scales[name][subset])
     np.savez(path, allow_pickle=False, **{PRESENT: present}, **answers)
 
 

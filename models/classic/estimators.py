@@ -8,6 +8,7 @@ from sklearn import calibration, ensemble, linear_model, svm, tree
 from service.types import Spec
 
 CLASSIFIERS = ("svm", "linear_svm", "tree", "forest", "logistic")
+TRACE = 1e-3
 REGRESSORS = ("svm", "tree", "forest", "linear", "ridge", "lasso")
 
 
@@ -71,10 +72,13 @@ class Logistic(Spec):
 
 
 class Linear(Spec):
+    """Least squares. Columns that say the same would get coefficients that float32 cannot carry: a trace of a penalty
+    keeps them small."""
+
     kind: Literal["linear"] = "linear"
 
     def regressor(self, seed: int) -> Any:
-        return linear_model.LinearRegression()
+        return linear_model.Ridge(TRACE)
 
 
 class Ridge(Spec):

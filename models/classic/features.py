@@ -156,7 +156,10 @@ def graph(recipe: Recipe, train: Rows, scales: Mapping[str, tuple[Array, Array]]
         if name in scales:
             mean, std = scales[name]
             block = build("Div", build("Sub", block, build.constant(mean)), build.constant(std))
-            block = build("Clip", block, build.constant(FLOAT(-FARTHEST)), build.constant(FLOAT(FARTHEST)))
+            size = np.sqrt(len(mean))
+            block = build(
+                "Clip", block, build.constant(FLOAT(-FARTHEST / size)), build.constant(FLOAT(FARTHEST / size))
+            )
         there = build("Gather", PRESENT, build.constant(np.array([i], np.int64)), axis=1)  # (B, 1)
         there = build("Greater", there, build.constant(FLOAT(0)))
         blocks.append(build("Where", there, block, build.constant(FLOAT(0))))
@@ -193,7 +196,8 @@ def value(name: str, kind: int, shape: Sequence[str | int | None]) -> Any:
 
 
 def fit(recipe: Recipe, train: Rows) -> ModelProto:
-    """With pictures and sounds at mean 0 and deviation 1 over the training rows that have them; TF-IDF as it is."""
+    """Pictures and sounds are at mean 0 over the training rows that have them, and so scaled that a part's block has the
+    length 1 on average, as TF-IDF has: no part drowns another one in distances."""
     plain, scales, start = session(graph(recipe, train, {})), {}, 0
     features = run(plain, train, train.present)
     for i, (name, part) in enumerate(recipe.parts.items()):
@@ -203,7 +207,8 @@ def fit(recipe: Recipe, train: Rows) -> ModelProto:
         if not isinstance(part, TextPart):
             block = features[train.present[:, i] > 0, start : start + size]
             std = block.std(0)
-            scales[name] = (block.mean(0).astype(FLOAT), np.where(std > 1e-6, std, 1).astype(FLOAT))
+            std = np.where(std > 1e-6, std, 1) * np.sqrt(size)
+            scales[name] = (block.mean(0).astype(FLOAT), std.astype(FLOAT))
         start += size
     return graph(recipe, train, scales)
 

@@ -73,7 +73,7 @@ def robustness(lines: dict[str, list[float]], measure: str, path: Path) -> None:
             LEVELS, line, label=literal(label), color=f"C{i // 2}", linestyle="--" if i % 2 == 0 else "-", marker="o"
         )
     axes.set(xlabel="degradation", ylabel=measure)
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, handlelength=4, loc="upper left", bbox_to_anchor=(1.02, 1))
     save(figure, path)
 
 

@@ -44,10 +44,6 @@ def written(folder: Path, classifier: str, regressor: str, count: int = 90) -> P
         del part["encoder"]
     held["parts"]["photo"]["features"] = {"fields": 4}
     held["parts"]["sound"] |= {"features": {"stretches": 2}, "bank": {"kind": "mel", "bands": 16}}
-    if regressor == "linear":  # least squares of more features than rows has coefficients that float32 cannot carry
-        held["parts"]["photo"]["features"] = {"fields": 1}
-        held["parts"]["sound"] |= {"features": {"stretches": 1}, "bank": {"kind": "mel", "bands": 3}}
-        held["parts"]["note"]["features"] = {"largest": 1, "features": 8}
     small = {"forest": {"trees": 10}}
     for name, task in held["tasks"].items():
         kind = regressor if name == "level" else classifier
