@@ -196,8 +196,8 @@ def value(name: str, kind: int, shape: Sequence[str | int | None]) -> Any:
 
 
 def fit(recipe: Recipe, train: Rows) -> ModelProto:
-    """Pictures and sounds are at mean 0 over the training rows that have them, and so scaled that a part's block has the
-    length 1 on average, as TF-IDF has: no part drowns another one in distances."""
+    """Pictures and sounds are at mean 0 over the training rows that have them, and so scaled that a part's block has
+    the length 1 on average, as TF-IDF has: no part drowns another one in distances."""
     plain, scales, start = session(graph(recipe, train, {})), {}, 0
     features = run(plain, train, train.present)
     for i, (name, part) in enumerate(recipe.parts.items()):
