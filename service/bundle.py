@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import yaml
@@ -19,6 +19,7 @@ from service.types import Row, Spec
 
 MANIFEST, GRAPH, CARD, EXAMPLE = "manifest.yaml", "model.onnx", "README.md", "example"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+REPLAYED = (f"{EXAMPLE}/row.npz", f"{EXAMPLE}/outputs.npz")
 OUTPUT_TOLERANCE = 1e-4  # another CPU's convolutions are off by 1e-6
 LFS = b"version https://git-lfs"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -68,6 +69,14 @@ class Manifest(Spec):
         return {name: list(labels) for name, labels in found.items() if labels}
 
 
+class Example(NamedTuple):
+    """Raw parts, the encoded row, the graph's outputs for it."""
+
+    parts: dict[str, bytes]
+    row: Row
+    outputs: Row
+
+
 class Bundle(Spec):
     """A folder whose manifest is valid and whose digests are right; nothing of it has run yet."""
 
@@ -75,6 +84,8 @@ class Bundle(Spec):
     manifest: Manifest
     card: str = ""
     variant: str | None = None
+    digest: str = Field("", description="of the manifest, and so of all that it has digests of")
+    created: int = Field(0, description="seconds since 1970: when the manifest was last changed")
 
     @property
     def graph(self) -> Path:
@@ -86,33 +97,53 @@ class Bundle(Spec):
         return self.manifest.variants[self.variant].tolerance if self.variant else OUTPUT_TOLERANCE
 
     def example_files(self) -> dict[str, Path]:
-        """Part -> its file."""
-        files = sorted((self.folder / EXAMPLE).glob("*"))
+        """Part -> its file; of those that have a digest."""
+        files = [self.folder / file for file in sorted(self.manifest.sha256) if file.startswith(f"{EXAMPLE}/")]
         return {file.stem: file for file in files if file.stem in self.manifest.inputs}
 
-    def example(self) -> tuple[dict[str, bytes], Row, Row]:
-        """Raw parts, the encoded row, the graph's outputs for it. Raises BundleError."""
+    def example(self) -> Example:
+        """Raises BundleError."""
         folder = self.folder / EXAMPLE
-        parts = {part: file.read_bytes() for part, file in self.example_files().items()}
+        try:
+            parts = {part: file.read_bytes() for part, file in self.example_files().items()}
+        except OSError as error:
+            raise BundleError(f"{folder}: {error.strerror}") from error
         if not parts:
             raise BundleError(f"{EXAMPLE}/: no file is named after a part ({', '.join(self.manifest.inputs)})")
-        return parts, arrays(folder / "row.npz"), arrays(folder / "outputs.npz")
+        return Example(parts, arrays(folder / "row.npz"), arrays(folder / "outputs.npz"))
+
+
+    def intact(self) -> None:
+        """Raises BundleError unless the folder still holds what was read."""
+        path = self.folder / MANIFEST
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != self.digest:
+            raise BundleError(f"{path}: no longer that of the bundle that is served")
+        for file, digest in self.manifest.sha256.items():
+            check(self.folder, file, digest)
 
 
 def read(folder: Path, variant: str | None = None) -> Bundle:
     """Raises BundleError, which names the file and what to do."""
     if not folder.is_dir():
         raise BundleError(f"{folder}: no such folder; a bundle is a folder with a {MANIFEST}")
-    if not (folder / MANIFEST).is_file():
+    if not (folder / MANIFEST).exists():
         raise BundleError(f"{folder}: no {MANIFEST} in it; is it a bundle?")
-    manifest = parse((folder / MANIFEST).read_bytes(), folder)
+    regular(folder, MANIFEST)
+    data = (folder / MANIFEST).read_bytes()
+    manifest = parse(data, folder)
     if variant and variant not in manifest.variants:
         have = ", ".join(manifest.variants) or "none"
         raise BundleError(f"{folder}: no variant {variant!r}; it has {have}")
-    for file in [*manifest.files(), *manifest.sha256]:
+    for file in dict.fromkeys([*manifest.files(), *REPLAYED, *manifest.sha256]):
         check(folder, file, manifest.sha256.get(file))
-    card = folder / CARD
-    return Bundle(folder=folder, manifest=manifest, card=card.read_text() if card.is_file() else "", variant=variant)
+    return Bundle(
+        folder=folder,
+        manifest=manifest,
+        card=(folder / CARD).read_text() if (folder / CARD).exists() and regular(folder, CARD) else "",
+        variant=variant,
+        digest=hashlib.sha256(data).hexdigest(),
+        created=int((folder / MANIFEST).stat().st_mtime),
+    )
 
 
 def parse(text: str | bytes, folder: Path) -> Manifest:
@@ -132,16 +163,25 @@ def explain(error: ValidationError) -> str:
 
 
 def check(folder: Path, file: str, digest: str | None) -> None:
+    path = regular(folder, file)
+    if digest is None:
+        raise BundleError(f"{folder / MANIFEST}: sha256: no digest of {file}")
+    with path.open("rb") as stream:
+        if stream.read(len(LFS)) == LFS:
+            raise BundleError(f"{path}: a git-LFS pointer, not the file; run `git lfs pull`")
+        stream.seek(0)
+        if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+            raise BundleError(f"{path}: not the file that the manifest describes (sha256 differs)")
+
+
+def regular(folder: Path, file: str) -> Path:
+    """Of this folder, and of no other: whoever may write another name of a file decides what is loaded."""
     path = folder / file
     if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file() or path.is_symlink():
         raise BundleError(f"{folder}: {file} is not a regular file of the bundle")
-    data = path.read_bytes()
-    if data.startswith(LFS):
-        raise BundleError(f"{path}: a git-LFS pointer, not the file; run `git lfs pull`")
-    if digest is None:
-        raise BundleError(f"{folder / MANIFEST}: sha256: no digest of {file}")
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise BundleError(f"{path}: not the file that the manifest describes (sha256 differs)")
+    if path.stat().st_nlink > 1:
+        raise BundleError(f"{path}: has another name elsewhere (a hard link); try: cp")
+    return path
 
 
 def arrays(path: Path) -> Row:

@@ -10,7 +10,6 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from service import __version__
-from service.bundle import MANIFEST
 from service.engine import VERSION
 from service.model import Model
 from service.types import Row, Spec
@@ -74,7 +73,7 @@ class Plan(Spec):
 
 def quick(model: Model) -> Plan:
     """What must be known before the first request."""
-    parts, row, _ = model.bundle.example()
+    parts, row, _ = model.example
     return Plan(encode=best(lambda: model.encode(parts, {})), runs={1: rows(model, row, 1)})
 
 
@@ -98,7 +97,7 @@ def best(work: Callable[[], object]) -> float:
 def key(model: Model) -> str:
     """Changes with the bundle, the machine and the versions that decide speed."""
     about = (
-        (model.bundle.folder / MANIFEST).read_bytes(), model.bundle.variant,
+        model.bundle.digest, model.bundle.variant,
         model.engine.providers,
         platform.machine(), processor(), len(os.sched_getaffinity(0)), VERSION, __version__,
     )  # fmt: skip

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from service.bundle import Bundle
+from service.bundle import Bundle, Example
 from service.collate import Collate
 from service.engine import Engine, first_line
 from service.errors import BundleError, InvalidInput, MissingPart, RequestError, UnknownPart
@@ -25,12 +26,16 @@ class Model:
         self.engine = Engine(bundle.graph, providers, threads=1)
         self.wide: Engine | None = None
         self._encoders = {name: spec.load(bundle.folder, limits) for name, spec in self.manifest.inputs.items()}
-        self._spans: dict[str, Callable[[str], list[tuple[int, int]]]] = {}
         masked = {tensor for spec in self.manifest.inputs.values() for tensor in spec.masks()}
         self._collate = Collate(self.engine.inputs, masked)
         self._present = self.manifest.missing.tensor
         self.controls = frozenset().union(*(output.controls for output in self.manifest.outputs.values()))
         self._check()
+
+    @cached_property
+    def example(self) -> Example:
+        """The bundle's, read once: a folder may change while what was in it is served. Raises BundleError."""
+        return self.bundle.example()
 
     @property
     def most(self) -> int | None:
@@ -87,15 +92,17 @@ class Model:
         return self._encoders[name](data)
 
     def spans(self, name: str) -> Callable[[str], list[tuple[int, int]]]:
-        """Of a text part: text -> from and to of its tokens, in characters. Made when it is first asked for."""
-        if name not in self._spans:
-            spec = self.manifest.inputs[name]
-            assert spec.kind == "text"
-            self._spans[name] = spec.spans(self.bundle.folder)
-        return self._spans[name]
+        """Of a text part: text -> from and to of its tokens, in characters."""
+        spec = self.manifest.inputs[name]
+        assert spec.kind == "text"
+        return spec.spans(self._encoders[name])
 
     def widen(self, threads: int) -> None:
-        """Loads the graph once more, for `run_alone`, with several threads inside."""
+        """Loads the graph once more, for `run_alone`, with several threads inside.
+
+        Raises BundleError where the folder holds another bundle by now.
+        """
+        self.bundle.intact()
         self.wide = Engine(self.bundle.graph, self.engine.providers, threads)
 
     def run(self, rows: Sequence[Row]) -> list[Row]:
@@ -117,8 +124,7 @@ class Model:
 
     def shrink(self) -> None:
         """Gives back the memory that batches larger than usual have taken."""
-        _, row, _ = self.bundle.example()
-        self.engine.shrink(self._collate.feed([row]))
+        self.engine.shrink(self._collate.feed([self.example.row]))
 
     def decode(self, row: Row, used: Collection[str], asked: Asked = NOTHING, *, raw: bool = False) -> dict[str, Any]:
         """`outputs` and `parts` of the answer; with `raw` the graph's outputs as well.
@@ -144,7 +150,7 @@ class Model:
 
         Raises BundleError where a tensor is absent or has another shape, or where the example cannot be run at all.
         """
-        parts, row, outputs = self.bundle.example()
+        parts, row, outputs = self.example
         try:
             encoded = self.encode(parts, {})
         except RequestError as error:

@@ -41,7 +41,7 @@ class Served:
         self.inline = plan.inline if settings.engine == "auto" else settings.engine == "loop"
         self._settings, self._pool = settings, pool
         self._explaining = asyncio.Lock()
-        self._example_bulk = model.bulk(model.bundle.example()[0])
+        self._example_bulk = model.bulk(model.example.parts)
         lanes = max(1, cores() // (settings.workers or 1)) if plan.heavy and model.engine.shared else 1
         self.batcher: Batcher[Row, Row] = Batcher(
             model.run,
@@ -92,7 +92,7 @@ class Served:
 
     async def calibrate(self) -> None:
         """Measures larger batches while there is nothing else to do, and takes the largest that pays."""
-        _, row, _ = self.model.bundle.example()
+        row = self.model.example.row
         loop = asyncio.get_running_loop()
         while (size := self.plan.next) and not self.model.most:
             if self.admission.items:
@@ -157,7 +157,10 @@ class Registry:
     async def calibrate(self) -> None:
         """After all is ready: finds what is best for each model, and remembers it for the next start."""
         for name, served in self.served.items():
-            await served.widen()
+            try:
+                await served.widen()
+            except BundleError as error:
+                self._log.warning("not widened", {"model": name, "error": str(error)})
             if served.plan.next:
                 await served.calibrate()
                 calibrate.remember(self._settings.cache, served.model, served.plan)

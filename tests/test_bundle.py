@@ -1,6 +1,7 @@
 """The folder: what is wrong with it is said in one line that names the file, the key or the tensor."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -136,6 +137,40 @@ def test_a_manifest_that_is_no_manifest_is_named(copy: Path, text: bytes) -> Non
 def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
     assert "no manifest.yaml" in refused(tmp_path)
     assert "no such folder" in refused(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("file", ["manifest.yaml", "model.onnx", "tokenizer.json", "example/row.npz", "README.md"])
+@pytest.mark.parametrize("how", ["symbolic link", "hard link", "pipe"])
+def test_nothing_but_regular_files_is_read(copy: Path, file: str, how: str) -> None:
+    """A name elsewhere would let whoever may write there decide what is loaded; a pipe would never end."""
+    path, elsewhere = copy / file, copy.parent / "elsewhere"
+    if file == "README.md":
+        path.write_text("# Senses")
+    path.rename(elsewhere)
+    if how == "pipe":
+        os.mkfifo(path)
+    else:
+        (path.symlink_to if how == "symbolic link" else path.hardlink_to)(elsewhere)
+    assert file in refused(copy)
+
+
+def test_a_folder_inside_that_leads_elsewhere_is_refused_and_the_bundles_own_may_be_a_link(copy: Path) -> None:
+    (copy.parent / "link").symlink_to(copy)
+    assert bundles.read(copy.parent / "link").manifest.name == "senses"
+    (copy / "example").rename(copy.parent / "elsewhere")
+    (copy / "example").symlink_to(copy.parent / "elsewhere")
+    assert "example/" in refused(copy)
+
+
+def test_a_file_of_the_example_that_has_no_digest_is_not_read(copy: Path) -> None:
+    (copy / "example" / "text.zzz").write_bytes(b"poison")
+    assert bundles.read(copy).example().parts["text"] == b"a white noise"
+
+
+@pytest.mark.parametrize("file", ["example/row.npz", "example/outputs.npz"])
+def test_what_proves_the_bundle_needs_a_digest(copy: Path, file: str) -> None:
+    edit(copy, lambda m: m["sha256"].pop(file))
+    assert f"no digest of {file}" in refused(copy)
 
 
 def resealed(folder: Path, file: str, data: bytes) -> None:

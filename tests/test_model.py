@@ -242,8 +242,8 @@ def rewritten_graph(folder: Path) -> Bundle:
     """The bundle after its graph was exchanged: digests follow."""
     document = bundles.Manifest.model_validate(senses.manifest())
     files = {"text": ("txt", b"a white noise"), "image": ("png", senses.png(51)), "audio": ("wav", senses.wav(0.25))}
-    example = Bundle(folder=folder, manifest=document).example()
-    return bundles.write(folder, document, files, *example[1:])
+    row, outputs = (bundles.arrays(folder / "example" / name) for name in ("row.npz", "outputs.npz"))
+    return bundles.write(folder, document, files, row, outputs)
 
 
 def test_few_bytes_that_hold_many_pixels_or_samples_are_seen_at_a_glance(bundle: Bundle) -> None:

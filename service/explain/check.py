@@ -52,7 +52,7 @@ def check(model: Model, folder: Path | None, *, orders: int, seed: int) -> dict[
 def samples(model: Model, folder: Path | None) -> list[Parts]:
     """The bundle's example; or one sample a folder, its files named after the parts. Raises BraidError."""
     if folder is None:
-        return [model.bundle.example()[0]]
+        return [model.example.parts]
     names = model.manifest.inputs
     found = [
         {file.stem: file.read_bytes() for file in sorted(sample.iterdir()) if file.stem in names}

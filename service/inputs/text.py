@@ -64,9 +64,10 @@ class Text(Spec):
     def load(self, folder: Path, limits: Limits = DEFAULTS) -> Encode:
         return partial(encode, self, self._read(folder))
 
-    def spans(self, folder: Path) -> Callable[[str], list[tuple[int, int]]]:
-        """Text -> from and to of each of its tokens, in characters."""
-        tokenizer = self._read(folder)
+    def spans(self, loaded: Encode) -> Callable[[str], list[tuple[int, int]]]:
+        """Text -> from and to of each of its tokens, in characters, by the tokenizer that `load` has read."""
+        assert isinstance(loaded, partial)
+        tokenizer: Tokenizer = loaded.args[1]
         return lambda text: list(tokenizer.encode(self.prepared(text)).offsets)
 
     def prepared(self, text: str) -> str:

@@ -97,7 +97,7 @@ def calibrated(model: Model, cache: Path | None) -> int:
     """Rows of a batch that pay on this machine: measured, or remembered."""
     plan = calibrate.recall(cache, model) or calibrate.quick(model)
     if plan.next:
-        _, row, _ = model.bundle.example()
+        row = model.example.row
         while size := plan.next:
             plan = plan.learn(size, calibrate.rows(model, row, size))
         calibrate.remember(cache, model, plan)

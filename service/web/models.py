@@ -12,7 +12,7 @@ def describe(served: Served, limits: Limits) -> dict[str, Any]:
     return {
         "id": manifest.name,
         "object": "model",
-        "created": int((model.bundle.folder / "manifest.yaml").stat().st_mtime),
+        "created": model.bundle.created,
         "owned_by": "braid",
         "version": manifest.version,
         "inputs": {

@@ -56,8 +56,9 @@ def add(app: FastAPI, registry: Registry) -> None:
 
     @app.get("/v1/models/{model}/example/{part}", tags=["models"], summary="A part of the bundle's example, as a file")
     def example(model: str, part: str) -> Response:
-        found = registry.get(model).model.bundle.example_files().get(part)
+        served = registry.get(model).model
+        found = served.bundle.example_files().get(part)
         if found is None:
             raise NotFound("the example has no such part")
         headers = {**HEADERS, "content-disposition": f'attachment; filename="{found.name}"'}
-        return Response(found.read_bytes(), media_type=mimetypes.guess_type(found.name)[0], headers=headers)
+        return Response(served.example.parts[part], media_type=mimetypes.guess_type(found.name)[0], headers=headers)

@@ -116,7 +116,7 @@ def tensor_rows(inputs: Mapping[str, Array], model: Model, settings: Settings) -
     counts = {array.shape[0] if array.ndim else 0 for array in inputs.values()}
     if len(counts) != 1 or 0 in counts:
         raise Malformed("the inputs' first axes, which count the rows, are not alike")
-    example = model.bundle.example()[1]
+    example = model.example.row
     for name, array in inputs.items():
         typed(name, array, ports[name], example)
     (count,) = counts
