@@ -112,7 +112,6 @@ class Bundle(Spec):
             raise BundleError(f"{EXAMPLE}/: no file is named after a part ({', '.join(self.manifest.inputs)})")
         return Example(parts, arrays(folder / "row.npz"), arrays(folder / "outputs.npz"))
 
-
     def intact(self) -> None:
         """Raises BundleError unless the folder still holds what was read."""
         path = self.folder / MANIFEST
