@@ -86,9 +86,9 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --pyt
 
 lock: .venv/pip  ## resolve all dependencies anew and write docker/lock/*.txt
 	$(PIP) uv
-	$(COMPILE) --upgrade pyproject.toml --extra dev --extra train --extra bench --excludes $(LOCK)/dev.exclude -o $(LOCK)/dev.txt
-	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml --excludes $(LOCK)/cpu.exclude -o $(LOCK)/cpu.txt
-	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml --excludes $(LOCK)/librosa.exclude -o $(LOCK)/librosa.txt
-	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml $(LOCK)/gpu.in --excludes $(LOCK)/gpu.exclude -o $(LOCK)/gpu.txt
+	$(COMPILE) --upgrade pyproject.toml --extra dev --extra train --extra bench --extra tracing --excludes $(LOCK)/dev.exclude -o $(LOCK)/dev.txt
+	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml --extra tracing --excludes $(LOCK)/cpu.exclude -o $(LOCK)/cpu.txt
+	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml --extra tracing --excludes $(LOCK)/librosa.exclude -o $(LOCK)/librosa.txt
+	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml $(LOCK)/gpu.in --extra tracing --excludes $(LOCK)/gpu.exclude -o $(LOCK)/gpu.txt
 	$(COMPILE) --upgrade $(LOCK)/kserve.in -o $(LOCK)/kserve.txt
 	$(COMPILE) --upgrade $(LOCK)/build.in -o $(LOCK)/build.txt

@@ -43,6 +43,7 @@ class Batcher(Generic[Item, Result]):
         lanes: int = 1,
         alone: Callable[[list[Item]], Sequence[Result | Exception]] | None = None,
         observe: Callable[[int], None] = lambda size: None,
+        joined: Callable[[Sequence[Stages], float], None] | None = None,
     ) -> None:
         self.size = size
         self.engine = engine
@@ -50,6 +51,7 @@ class Batcher(Generic[Item, Result]):
         self.alone = alone
         self._run = run
         self._observe = observe  # told the size of each batch
+        self._joined = joined  # told whose stages shared one, and its seconds
         self._waiting: deque[Entry[Item, Result]] = deque()
         self._patient: deque[Entry[Item, Result]] = deque()
         self._running = 0
@@ -144,6 +146,8 @@ class Batcher(Generic[Item, Result]):
 
     def _deliver(self, batch: list[Entry[Item, Result]], done: tuple[Sequence[Result | Exception], float]) -> None:
         results, seconds = done
+        if self._joined:
+            self._joined([entry.stages for entry in batch], seconds)
         for entry, result in zip(batch, results, strict=True):
             entry.stages["run"] = seconds
             if entry.future.done():  # the caller is gone

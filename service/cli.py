@@ -14,7 +14,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from service import __version__, keys, logs, server, settings, tls
+from service import __version__, keys, logs, server, settings, tls, tracing
 from service.bundle import read
 from service.errors import BraidError, RequestError
 from service.explain import check
@@ -96,6 +96,7 @@ def serve(
     if chosen.keys:
         keys.read(chosen.keys)
     tls.context(chosen)
+    tracing.check(chosen.traces)
     found = find(chosen.bundles, chosen.variant)
     Supervisor(partial(server.serve, found, chosen), chosen, logs.Log(chosen.log)).run()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+OFTEN = 10.0  # seconds between two lines that a library logs at one place: one a dropped span would be thousands
 LEVELS = {"info": 0, "warning": 1, "off": 2}
 
 
@@ -38,9 +39,17 @@ def write(level: str, event: str, said: Mapping[str, Any]) -> None:
 
 
 class Handler(logging.Handler):
-    """Lines of libraries (uvicorn, asyncio), in the same form."""
+    """Lines of libraries (uvicorn, asyncio), in the same form; what repeats is said once in a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, int], float] = {}  # logger and line of code -> when
 
     def emit(self, record: logging.LogRecord) -> None:
+        place = record.name, record.lineno
+        if record.created - self._said.get(place, 0.0) < OFTEN:
+            return
+        self._said[place] = record.created
         said: dict[str, Any] = {"logger": record.name, "message": record.getMessage()}
         if record.exc_info and record.exc_info[0]:
             said["error"] = record.exc_info[0].__name__  # the text of an exception may hold an upload: its name cannot

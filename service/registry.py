@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from service import calibrate
+from service import calibrate, tracing
 from service.admission import Admission
 from service.batcher import Batcher
 from service.bundle import MANIFEST, Bundle
@@ -49,6 +49,7 @@ class Served:
             engine=None if self.inline else ThreadPoolExecutor(lanes, f"engine-{model.manifest.name}"),
             lanes=lanes,
             observe=self.metrics.batch,
+            joined=tracing.joined if settings.traces else None,
         )
         self._small: Batcher[tuple[Parts, Stages], Row] = Batcher(model.encode_all, size=MOST)
         self.metrics.watch(lambda: len(self.batcher), lambda: self.admission.items, lambda: self.admission.bytes)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from socket import SHUT_RDWR, socket
 from types import FrameType
 
@@ -15,8 +16,10 @@ from service.errors import StartError
 from service.metrics import Metrics
 from service.registry import Registry
 from service.settings import Settings
+from service.tracing import Tracer
 from service.web import access
 from service.web.app import App
+from service.web.calls import Calls
 from service.web.protocol import Protocol
 from service.workers import Worker
 
@@ -29,15 +32,25 @@ def serve(bundles: Sequence[Bundle], settings: Settings, worker: Worker) -> None
     memory.few_arenas()
     log, metrics = logs.Log(settings.log), Metrics()
     registry = Registry(bundles, settings, metrics, log)
-    Server(registry, settings, metrics, log, worker).run(sockets=[worker.bound])
+    with traces(settings.traces) as tracer:
+        Server(Calls(registry, settings, log, tracer), metrics, log, worker).run(sockets=[worker.bound])
+
+
+def traces(share: float) -> AbstractContextManager[Tracer | None]:
+    if not share:
+        return nullcontext()
+    from service.spans import sending  # only here: who traces nothing never pays for it
+
+    return sending(share)
 
 
 class Server(uvicorn.Server):
-    def __init__(self, registry: Registry, settings: Settings, metrics: Metrics, log: logs.Log, worker: Worker) -> None:
+    def __init__(self, calls: Calls, metrics: Metrics, log: logs.Log, worker: Worker) -> None:
+        settings = calls.settings
         self._secure = secure = tls.context(settings)
         super().__init__(
             uvicorn.Config(
-                access.guarded(App(registry, settings, metrics, log, worker), settings, metrics, log),
+                access.guarded(App(calls, metrics, worker), settings, metrics, log),
                 http=Protocol,
                 ssl_context_factory=(lambda config, default: secure) if secure else None,
                 loop="uvloop",
@@ -51,7 +64,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=int(settings.grace),
             )
         )
-        self._registry, self._settings, self._metrics = registry, settings, metrics
+        self._registry, self._settings, self._metrics = calls.registry, settings, metrics
         self._log, self._worker = log, worker
         self._loop: asyncio.AbstractEventLoop | None = None  # until it runs
 

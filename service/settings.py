@@ -58,6 +58,9 @@ class Settings(BaseSettings, Limits):
         (), description="origins whose pages may ask, separated by commas, or *; unless given, none but our own"
     )
     keys: Path | None = Field(None, description="file of API keys (`braid key`); unless given, everybody may ask")
+    traces: float = Field(
+        0.0, ge=0, le=1, description="share of the requests that become OpenTelemetry traces; 0: none, at no cost"
+    )
     log: Literal["info", "warning", "off"] = Field("info", description="info: a line a request; warning: failures only")
 
     @field_validator("bundles", "providers", "cors", mode="before")

@@ -14,6 +14,7 @@ FILES = sorted((ROOT / "service").rglob("*.py"))
 LAYERS = [  # from the top; a module may import what stands lower, and its neighbours inside a package
     {"cli"},
     {"server", "bench", "score", "client"},
+    {"spans"},
     {"web"},
     {"workers", "registry", "tls"},
     {"keys"},
@@ -34,6 +35,7 @@ ONLY = {  # library -> the one place that imports it
     "soxr": ["inputs/wave.py"],
     "yaml": ["bundle.py"],
     "typer": ["cli.py"],
+    "opentelemetry": ["spans.py"],
 }
 NEVER = {"torch", "onnx", "librosa", "models", "tests", "transformers", "requests", "pickle"}
 

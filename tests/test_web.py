@@ -140,13 +140,13 @@ def test_without_a_plain_one_there_is_ours(server: Server, given: str | None) ->
 def test_server_timing_says_where_the_time_went(server: Server) -> None:
     header = server.predict(text=b"a", image=senses.png()).headers["server-timing"]
     stages = dict(stage.split(";dur=") for stage in header.split(", "))
-    assert list(stages) == ["encode.text", "encode.image", "queue", "run", "decode"]
+    assert list(stages) == ["read", "encode.text", "encode.image", "queue", "run", "decode"]
     assert all(0 <= float(milliseconds) < 10_000 for milliseconds in stages.values())
 
 
 def test_a_refusal_is_timed_as_far_as_it_went(server: Server) -> None:
     header = server.predict(text=b"a", image=b"no picture").headers["server-timing"]
-    assert header.startswith("encode.text;dur=")
+    assert "encode.text;dur=" in header
     assert "run" not in header
 
 
@@ -204,7 +204,7 @@ def test_each_request_is_one_line_of_the_log(server: Server) -> None:
     eventually(lambda: any(line["id"] == "find-me" for line in server.events("request")))
     (line,) = [line for line in server.events("request") if line["id"] == "find-me"]
     assert (line["model"], line["status"], line["parts"]["text"]) == ("senses", 200, 3)
-    assert set(line["stages"]) == {"encode.text", "encode.image", "queue", "run", "decode"}
+    assert set(line["stages"]) == {"read", "encode.text", "encode.image", "queue", "run", "decode"}
 
 
 # -- bodies that do not come as they should ---------------------------------------------------------------------------

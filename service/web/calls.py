@@ -13,11 +13,13 @@ from service.logs import Log
 from service.metrics import Answered
 from service.registry import Registry, Served
 from service.settings import Settings
+from service.tracing import Marks, Trace, Tracer, Value
 from service.types import Stages
 from service.web import problems
 from service.web.asgi import JSON, Disconnected, Headers, Receive, Scope, Send, answer, header
 
 GONE = 499  # nginx's status for a client that left; seen in metrics and logs only
+NAMED = re.compile(r"/(model|version)s/[^/]+")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 T = TypeVar("T")
 
@@ -42,12 +44,21 @@ class Call:
     cause: str | None = None  # class of an unexpected error
     reason: str | None = None  # code of a refusal
     outputs: dict[str, Any] = field(default_factory=dict)  # of the answer, for what is counted of them
+    trace: Trace | None = None  # if this one is traced
+
+    def several(self, count: int) -> list[Stages]:
+        """For rows that have stages of their own."""
+        return [Marks(self.trace) if self.trace else {} for _ in range(count)]
 
     def headers(self) -> Headers:
-        """X-Request-Id, and Server-Timing in milliseconds as its specification wants."""
+        """X-Request-Id; Server-Timing in milliseconds as its specification wants; traceresponse (W3C, a draft)."""
         timing = ", ".join(f"{stage};dur={1000 * seconds:.3f}" for stage, seconds in self.stages.items())
         head = [(b"x-request-id", self.id)]
-        return [*head, (b"server-timing", timing.encode())] if timing else head
+        if timing:
+            head.append((b"server-timing", timing.encode()))
+        if self.trace:
+            head.append((b"traceresponse", self.trace.context.header()))
+        return head
 
 
 Work = Callable[[Call, Scope, Receive], Awaitable[Reply]]
@@ -55,9 +66,9 @@ Refuse = Callable[[Send, RequestError, Headers], Awaitable[None]]
 
 
 class Calls:
-    def __init__(self, registry: Registry, settings: Settings, log: Log) -> None:
+    def __init__(self, registry: Registry, settings: Settings, log: Log, tracer: Tracer | None = None) -> None:
         self.registry, self.settings = registry, settings
-        self._log = log
+        self._log, self._tracer = log, tracer
         self._ids = Random()  # of this worker; a system call for each id would cost 4 us
 
     async def __call__(
@@ -65,6 +76,8 @@ class Calls:
     ) -> None:
         """Answers what `work` gives, or `refuse`s in the protocol's own form. `work` sets the call's model."""
         call = Call(request_id(scope, self._ids), time.perf_counter())
+        if self._tracer and (trace := self._tracer.begin(scope["headers"])):
+            call.trace, call.stages = trace, Marks(trace)
         try:
             if scope["method"] != "POST":
                 raise MethodNotAllowed("this path takes POST")
@@ -79,14 +92,16 @@ class Calls:
             call.status = GONE
             if call.served is not None:
                 call.served.metrics.disconnect()
-        self._account(call)
+        self._account(call, scope)
 
-    def _account(self, call: Call) -> None:
+    def _account(self, call: Call, scope: Scope) -> None:
         seconds = time.perf_counter() - call.started
         if call.served is not None:
             said = Answered(call.status, seconds, call.stages, call.parts, call.reason, call.outputs)
             call.served.metrics.answered(said)
         failed = call.status >= Failed.status
+        if call.trace:
+            traced(call, call.trace, scope, failed=failed)
         if not (failed or self._log.verbose):
             return
         line: dict[str, Any] = {
@@ -97,10 +112,26 @@ class Calls:
             "parts": call.parts,
             "stages": {stage: round(took, 6) for stage, took in call.stages.items()},
         }
+        if call.trace:
+            line["trace"] = f"{call.trace.context.trace:032x}"
         if failed:
             self._log.warning("request", {**line, "error": call.cause})
         else:
             self._log.info("request", line)
+
+
+def traced(call: Call, trace: Trace, scope: Scope, *, failed: bool) -> None:
+    """Names by OpenTelemetry's conventions for HTTP; nothing of an upload but its size."""
+    path = scope["path"]
+    route = NAMED.sub(r"/\1s/{\1}", path)
+    said: dict[str, Value] = {"http.request.method": scope["method"], "http.response.status_code": call.status}
+    if call.served:
+        manifest = call.served.model.manifest
+        said |= {"braid.model": manifest.name, "braid.version": manifest.version}
+    said |= {"http.route": route, "url.path": path, "braid.request.id": call.id.decode()}
+    if call.reason or call.status == GONE:
+        said["error.type"] = call.reason or "disconnected"
+    trace.tracer.end(trace, f"{scope['method']} {route}", said, call.parts, failed=failed)
 
 
 async def while_there(receive: Receive, work: Awaitable[T]) -> T:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,12 +47,16 @@ class Embeddings:
                 for part, data in item.items():
                     uploads.add({}, part, data, served.model.manifest.inputs, self._settings)
                     call.parts[part] = call.parts.get(part, 0) + len(data)
+            call.stages["read"] = time.perf_counter() - call.started
             rows = await while_there(receive, self._rows(served, call, items))
+        start = time.perf_counter()
         vectors = [vector(output, row, item) for row, item in zip(rows, items, strict=True)]
-        return Reply(said(document, served.model, [shortened(one, document) for one in vectors], rows))
+        body = said(document, served.model, [shortened(one, document) for one in vectors], rows)
+        call.stages["decode"] = time.perf_counter() - start
+        return Reply(body)
 
     async def _rows(self, served: Served, call: Call, items: Sequence[Item]) -> list[Row]:
-        stages: list[Stages] = [{} for _ in items]
+        stages = call.several(len(items))
 
         async def one(item: Item, took: Stages) -> Row:
             row = await served.encode(item, took)
@@ -60,7 +65,7 @@ class Embeddings:
         try:
             return await asyncio.gather(*(one(item, took) for item, took in zip(items, stages, strict=True)))
         finally:
-            call.stages = summed(stages)
+            call.stages |= summed(stages)
 
 
 def parsed(body: bytes, scope: Scope) -> dict[str, Any]:

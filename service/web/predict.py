@@ -31,6 +31,7 @@ class Predict:
         options = query(scope["query_string"], explain)
         with served.admission.hold(uploads.length(scope, self._settings)):
             parts, said = await uploads.read(scope, receive, served.model.manifest.inputs, self._settings)
+            call.stages["read"] = time.perf_counter() - call.started
             call.parts = {name: len(data) for name, data in parts.items()}
             asked = controls.asked(options.top_k, options.controls, said, served.model.controls, self._settings)
             work = self._answer(served, call, parts, asked, options)
@@ -47,14 +48,16 @@ class Predict:
         answer: dict[str, Any]
         if options.explain == "places":
             work = explanations.places(served.model, parts, row | result, asked, options, self._settings)
-            answer = await served.explain(work, call.deadline) | {"seconds": time.perf_counter() - start}
+            answer = await served.explain(work, call.deadline)
+            call.stages["explain"] = answer["seconds"] = time.perf_counter() - start
         else:
             answer = served.model.decode(row | result, parts, asked, raw=options.raw)
             call.outputs = answer["outputs"]
+            call.stages["decode"] = (decoded := time.perf_counter()) - start
             if options.explain == "parts":
                 work = explanations.parts(served.model, parts, row | result, asked, options)
                 answer["explanation"] = await served.explain(work, call.deadline)
+                call.stages["explain"] = time.perf_counter() - decoded
         manifest = served.model.manifest
         document = {"id": call.id.decode(), "model": manifest.name, "version": manifest.version, **answer}
-        call.stages["decode"] = time.perf_counter() - start
         return orjson.dumps(document)

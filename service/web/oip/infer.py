@@ -1,6 +1,7 @@
 """POST /v2/models/{model}/infer: the graph's tensors, or encoded parts, to the graph's outputs."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from service.errors import Failed, Malformed, OverLimit, RequestError, UnknownMo
 from service.model import Model
 from service.registry import Served
 from service.settings import Settings
-from service.types import Array, Row, Stages
+from service.types import Array, Row
 from service.web import problems, uploads
 from service.web.asgi import Headers, Receive, Scope, Send, answer, header
 from service.web.calls import Call, Calls, Reply, summed, while_there
@@ -42,37 +43,40 @@ class Infer:
             body = await uploads.body(scope, receive, self._settings)
             body = messages.inflated(body, encoding, self._settings.body_bytes)
             request = messages.read(body, header(scope, messages.HEADER), served.model.engine.inputs)
+            call.stages["read"] = time.perf_counter() - call.started
             if request.timeout:
                 call.deadline = min(call.deadline, call.started + request.timeout)
             rows = await while_there(receive, self._answers(served, call, request))
+        start = time.perf_counter()
         manifest = served.model.manifest
         found = Answer(manifest.name, manifest.version, request.id)
         for wanted in self._wanted(served.model, request):
             fill(found, wanted, served.model, rows)
-        return found.reply(header(scope, b"accept-encoding").decode("latin-1").lower())
+        reply = found.reply(header(scope, b"accept-encoding").decode("latin-1").lower())
+        call.stages["decode"] = time.perf_counter() - start
+        return reply
 
     async def _answers(self, served: Served, call: Call, request: Request) -> Sequence[Row]:
-        stages: list[Stages]
         if is_encoded(request.inputs, served.model):
             parts = encoded_rows(request.inputs, self._settings)
             for given in parts:
                 for name, data in given.items():
                     fits(name, data, served.model, self._settings)
                     call.parts[name] = call.parts.get(name, 0) + len(data)
-            stages = [{} for _ in parts]
+            stages = call.several(len(parts))
             rows: Sequence[Row] = await asyncio.gather(
                 *(served.encode(given, took) for given, took in zip(parts, stages, strict=True))
             )
         else:
             rows = tensor_rows(request.inputs, served.model, self._settings)
-            stages = [{} for _ in rows]
+            stages = call.several(len(rows))
         runs = [served.batcher(row, took, deadline=call.deadline) for row, took in zip(rows, stages, strict=True)]
         try:
             return await asyncio.gather(*runs)
         except Failed as error:
             raise Malformed("the graph fails on these tensors") from error
         finally:
-            call.stages = summed(stages)
+            call.stages |= summed(stages)
 
     def _wanted(self, model: Model, request: Request) -> Sequence[Wanted]:
         for wanted in request.wanted:
