@@ -5,6 +5,7 @@ Nothing of an upload is ever given to this module: names of parts and sizes are.
 """
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -59,3 +60,15 @@ class Handler(logging.Handler):
 def adopt() -> None:
     """Sends what libraries log, from warnings on, through this module."""
     logging.basicConfig(level=logging.WARNING, handlers=[Handler()], force=True)
+
+
+def silence() -> None:
+    """From here on, what native libraries print goes nowhere: libmpg123 has words of its own for every broken MP3.
+
+    What Python writes to standard error still arrives there.
+    """
+    kept = os.dup(sys.stderr.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stderr.fileno())
+    os.close(nowhere)
+    sys.stderr = open(kept, "w", buffering=1)  # noqa: SIM115  # as long as the process

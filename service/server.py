@@ -29,6 +29,7 @@ BACKLOG = 2048  # connections that may wait to be accepted
 def serve(bundles: Sequence[Bundle], settings: Settings, worker: Worker) -> None:
     """Runs in a worker process until it is told to stop."""
     logs.adopt()
+    logs.silence()
     memory.few_arenas()
     log, metrics = logs.Log(settings.log), Metrics()
     registry = Registry(bundles, settings, metrics, log)

@@ -35,7 +35,7 @@ def quoted(text: str) -> str:
 @given(st.lists(st.tuples(NAMES, CONTENT), max_size=5))
 def test_contents_may_hold_anything_but_the_boundary(parts: list[tuple[str, bytes]]) -> None:
     data = body(*((f"Content-Disposition: form-data; name={quoted(name)}", content) for name, content in parts))
-    assert [(segment.name, segment.content) for segment in read(data)] == parts
+    assert [(segment.name, bytes(segment.content)) for segment in read(data)] == parts
 
 
 @given(
@@ -51,7 +51,7 @@ def test_it_does_not_matter_how_a_header_block_is_written(
     head = f"{key}: form-data; name={quoted(name)}" + ("" if file is None else f"; filename={quoted(file)}")
     head += "" if kind is None else f"\r\nContent-Type: {kind}"
     usual, unusual = read(body((head, b"a"), (f"X-More: 1\r\n{head}", b"a")))
-    assert usual == unusual == forms.Segment(name, file == "", kind or "", "", b"a")
+    assert usual == unusual == forms.Segment(name, file == "", kind or "", "", memoryview(b"a"))
 
 
 @pytest.mark.parametrize(

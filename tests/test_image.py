@@ -155,6 +155,38 @@ def test_of_an_animation_the_first_frame_counts() -> None:
     assert encode(data, scale=1 / 255).mean() == 1.0
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 70}, {"lossless": True, "exact": True}])
+@pytest.mark.parametrize("frames", [1, 2])
+@pytest.mark.parametrize("alpha", ["white", "drop"])
+def test_a_webp_is_what_pillow_reads(mode: str, options: dict[str, Any], frames: int, alpha: str) -> None:
+    picture = photo(700, 500, mode)
+    picture.putalpha(picture.convert("L")) if mode == "RGBA" else None
+    data = saved(picture, "WEBP", save_all=frames > 1, append_images=[photo(700, 500)] * (frames - 1), **options)
+    with Pillow.open(io.BytesIO(data)) as opened:
+        expected = encode(saved(opened), mode="RGB", alpha=alpha, dtype="uint8")
+    np.testing.assert_array_equal(encode(data, mode="RGB", alpha=alpha, dtype="uint8"), expected)
+
+
+def test_a_first_frame_that_does_not_fill_a_webp_stands_where_it_belongs() -> None:
+    """Canvas 8 x 6, the frame 4 x 4 at (2, 2)."""
+    still = saved(Pillow.new("RGBA", (4, 4), (200, 100, 50, 255)), "WEBP", lossless=True)
+    bitmap = still[12:]
+    frame = b"\1\0\0\1\0\0\3\0\0\3\0\0\x64\0\0\0" + bitmap
+    chunks = b"VP8X" + struct.pack("<I", 10) + b"\x12\0\0\0\7\0\0\5\0\0"
+    chunks += b"ANIM" + struct.pack("<I", 6) + bytes(6) + b"ANMF" + struct.pack("<I", len(frame)) + frame
+    data = b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
+    with Pillow.open(io.BytesIO(data)) as opened:
+        assert opened.size == (8, 6)
+        expected = encode(saved(opened), mode="RGB", dtype="uint8")
+    pixels = encode(data, mode="RGB", dtype="uint8")
+    np.testing.assert_array_equal(pixels, expected)
+    assert pixels[:, 3, 3].tolist() == [200, 100, 50]
+    for place in (b"\7\0\0", b"\xff\xff\xff"):  # beyond the canvas
+        with pytest.raises(InvalidInput):
+            encode(data.replace(frame, place + frame[3:]))
+
+
 # -- limits -----------------------------------------------------------------------------------------------------------
 
 

@@ -29,7 +29,14 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
 HEIGHT = {module: -i for i, layer in enumerate(LAYERS) for module in layer}
 ONLY = {  # library -> the one place that imports it
     "onnxruntime": ["engine.py"],
-    "PIL": ["client/content.py", "explain/heat.py", "inputs/image.py", "inputs/ink.py", "inputs/picture.py"],
+    "PIL": [
+        "client/content.py",
+        "explain/heat.py",
+        "inputs/image.py",
+        "inputs/ink.py",
+        "inputs/picture.py",
+        "inputs/webp.py",
+    ],
     "tokenizers": ["inputs/text.py"],
     "soundfile": ["explain/canvas.py", "inputs/wave.py"],
     "soxr": ["inputs/wave.py"],

@@ -42,11 +42,15 @@ def test_lengths_embedded_in_the_tokenizer_file_are_overridden_by_the_manifest(e
 
 @given(st.text())
 def test_ids_are_those_of_the_tokenizer(bundle: Bundle, text: str) -> None:
-    expected = Tokenizer.from_file(str(bundle.folder / "tokenizer.json")).encode(text).ids
+    expected = Tokenizer.from_file(str(bundle.folder / "tokenizer.json")).encode(text.removeprefix("\ufeff")).ids
     row = encode(bundle.folder, text, max_tokens=100_000)
     assert row["ids"].tolist() == (expected or [0])
     assert row["ids"].dtype == np.int64
     assert row["mask"].dtype == np.float32
+
+
+def test_a_byte_order_mark_is_no_text(bundle: Bundle) -> None:
+    assert encode(bundle.folder, b"\xef\xbb\xbfa b")["ids"].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"caf\xe9", b"\xed\xa0\x80", "a".encode("utf-16")])

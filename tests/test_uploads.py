@@ -261,6 +261,31 @@ def test_base64_is_strict(value: str) -> None:
     assert refusal.value.part == "image"
 
 
+@given(
+    st.binary(min_size=700, max_size=5000), st.text(max_size=3000), st.sampled_from(["", " ", "\r\n\t"]), st.booleans()
+)
+def test_long_values_mean_what_short_ones_mean(data: bytes, text: str, blank: str, ascii: bool) -> None:
+    """They are lifted out before the rest is parsed."""
+    if not text.isprintable() or not text:
+        text = "a" * 3000
+    body = {"inputs": {"audio": {"base64": base64.b64encode(data).decode()}, "text": f':"{text}', "image": None}}
+    written = json.dumps(body, ensure_ascii=ascii, separators=(",", ":" + blank)).encode()
+    assert read(written, JSON) == {"audio": data, "text": f':"{text}'.encode()}
+
+
+@pytest.mark.parametrize("text", ["\U0001f600" + "a " * 2 * 10**6, "a " * 2 * 10**6 + "\u4e2d"])
+@pytest.mark.parametrize("ascii", [True, False])
+def test_megabytes_of_wide_characters_are_refused_before_they_are_decoded(text: str, ascii: bool) -> None:
+    with pytest.raises(TooLarge):
+        read(json.dumps({"inputs": {"text": text}}, ensure_ascii=ascii).encode(), JSON)
+
+
+def test_a_part_that_is_too_large_is_refused_before_its_base64_is_decoded() -> None:
+    with pytest.raises(TooLarge) as refusal:
+        read(b'{"inputs": {"image": {"base64": "%s"}}}' % (b"A" * 16 * 2**20), JSON)
+    assert refusal.value.part == "image"
+
+
 def test_null_is_an_absent_part() -> None:
     assert read(b'{"inputs": {"text": "a", "image": null}}', JSON) == {"text": b"a"}
 

@@ -80,6 +80,12 @@ def test_the_head_of_a_long_recording_is_that_of_the_whole(kind: str, rate: int)
     np.testing.assert_allclose(head, reference(data)[:RATE], atol=1e-5)
 
 
+@pytest.mark.parametrize("rate", [8000, 11025, 44100])
+def test_a_long_recording_is_resampled_as_in_one_piece(rate: int) -> None:
+    data = recording(rate, 10 * wave.BLOCK / rate / 3, channels=2, kind="FLAC")
+    np.testing.assert_allclose(read(data), reference(data), atol=1e-5)
+
+
 def test_opus_at_its_own_rate_is_read() -> None:
     data = recording(48000, kind="OGG", subtype="OPUS")
     np.testing.assert_allclose(read(data), reference(data), atol=1e-5)
@@ -94,6 +100,15 @@ def test_chunks_before_the_samples_are_skipped() -> None:
     plain = senses.wav(0.5)
     listed = plain[:12] + b"LIST" + struct.pack("<I", 5) + b"hello\0" + plain[12:]
     np.testing.assert_array_equal(read(listed), read(plain))
+
+
+def test_a_truncated_wav_is_refused_wherever_it_is_cut_but_a_header_that_counts_itself_is_a_slip() -> None:
+    for bits in (16, 24):
+        plain = pcm(1000, bits=bits)
+        for missing in (1, 2, 44, 64, 1000):
+            with pytest.raises(InvalidInput):
+                read(plain[:-missing])
+        assert len(read(pcm(1000, claimed=1000 * bits // 8 + 44, bits=bits))) == 1000
 
 
 @pytest.mark.parametrize("claimed", [0xFFFFFFFF, 0x7FFFFFFF, 2044])

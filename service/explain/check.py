@@ -21,6 +21,7 @@ from service.explain.canvas import Canvas, Piece
 from service.explain.occlusion import Method, order
 from service.explain.places import Question, answered
 from service.inputs import Audio, Image, Text
+from service.inputs.text import decoded
 from service.limits import DEFAULTS
 from service.model import Model
 from service.types import NOTHING, Parts
@@ -95,7 +96,7 @@ def canvas_of(model: Model, part: str, data: bytes) -> Canvas:
     if isinstance(spec, Audio):
         return canvas.recording(data, spec.sample_rate, spec.max_seconds, DEFAULTS, SLICES)
     assert isinstance(spec, Text)
-    return canvas.words(data.decode("utf-8"), WORDS)
+    return canvas.words(decoded(data), WORDS)
 
 
 def table(areas: Mapping[str, Areas]) -> Table:

@@ -11,6 +11,7 @@ from service.explain.canvas import Canvas
 from service.explain.occlusion import Found, Method, search
 from service.explain.target import Target
 from service.inputs import Audio, Image, Text
+from service.inputs.text import decoded
 from service.limits import Limits
 from service.model import Model
 from service.types import Array, Parts, Row
@@ -103,7 +104,7 @@ def in_audio(question: Question, part: str, spec: Audio, data: bytes) -> Places:
 
 
 def in_text(question: Question, part: str, data: bytes) -> Places:
-    text = data.decode("utf-8")
+    text = decoded(data)
     half = max(1, question.method.budget // 2)
     words = yield from question.find(part, canvas.words(text, half), spent=half)
     tokens = yield from question.find(part, canvas.tokens(text, question.model.spans(part), half), spent=half)

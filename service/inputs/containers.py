@@ -34,6 +34,8 @@ class Container:
     height: int
     data: bytes  # what makes the first frame's pixels
     orientation: int = 1  # CIPA DC-008, tag 0x0112
+    alpha: bool = False  # of a WebP
+    frame: tuple[int, int, int, int] = (0, 0, 0, 0)  # of a WebP: where in the whole, and how large
 
 
 def sniff(data: bytes) -> str:
@@ -47,11 +49,6 @@ def sniff(data: bytes) -> str:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     raise UnsupportedType("not a PNG, JPEG, GIF or WebP picture")
-
-
-def opened(data: bytes, limits: Limits) -> Container:
-    """Within limits. Raises UnsupportedType, OverLimit, InvalidInput."""
-    return {"PNG": png, "JPEG": jpeg, "GIF": gif, "WEBP": webp}[sniff(data)](data, limits)
 
 
 def check_size(width: int, height: int, limits: Limits) -> None:
@@ -251,43 +248,3 @@ def past(data: bytes, at: int, most: int) -> tuple[int, int]:
         if size == 0:
             return at, number
     raise OverLimit("too many blocks", limit=BLOCKS)
-
-
-# -- WebP (RFC 9649) --------------------------------------------------------------------------------------------------
-
-
-def webp(data: bytes, limits: Limits) -> Container:
-    end, at = 8 + int.from_bytes(data[4:8], "little"), 12
-    if end > len(data):
-        raise early("WebP")
-    size, said = (0, 0), [0, 0]
-    for number in range(1, limits.image_chunks + 2):
-        count(number, limits)
-        name, body = data[at : at + 4], at + 8
-        after = body + int.from_bytes(data[at + 4 : at + 8], "little")
-        if body > end:
-            break
-        if after > end:
-            raise early("WebP")
-        if size == (0, 0):
-            size = webp_size(name, data[body : body + 10])
-            check_size(*size, limits)
-        if name == b"EXIF":
-            said[0] = pose.of_exif(data[body:after]) or 0
-        elif name == b"XMP ":
-            said[1] = pose.of_xmp(data[body:after]) or 0
-        at = after + (after & 1)
-    if size == (0, 0):
-        raise early("WebP")
-    return Container("WEBP", *size, data[:end], said[0] or said[1] or 1)
-
-
-def webp_size(name: bytes, body: bytes) -> tuple[int, int]:
-    if name == b"VP8X":
-        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
-    if name == b"VP8 ":
-        return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
-    if name == b"VP8L":
-        bits = int.from_bytes(body[1:5], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    raise InvalidInput("not a readable WebP picture")

@@ -44,7 +44,8 @@ def drawn(spec: Ink, pixels: Array) -> Array:
 
 def stretched(ink: Array) -> Array:
     """The darkest ink to 255; uint8."""
-    return np.asarray(np.rint(ink * FLOAT(255 / max(int(ink.max()), 1))), np.uint8)
+    levels = np.arange(256, dtype=FLOAT) * FLOAT(255 / max(int(ink.max()), 1))
+    return np.asarray(np.rint(levels).astype(np.uint8)[ink])
 
 
 def middle(mass: Array, size: int) -> int:

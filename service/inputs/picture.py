@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,8 @@ import PIL.Image
 from PIL import GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from service.errors import InvalidInput
-from service.inputs import containers
+from service.inputs import containers, webp
+from service.inputs.containers import Container
 from service.limits import Limits
 
 PIL.Image.MAX_IMAGE_PIXELS = None  # `containers` applies the operator's limit, before Pillow sees a byte
@@ -19,13 +20,15 @@ PIL.Image.MAX_IMAGE_PIXELS = None  # `containers` applies the operator's limit, 
 Picture = PIL.Image.Image
 Depth = Literal["scale", "clip"]
 Alpha = Literal["white", "drop"]
-READERS: dict[
-    str, Callable[[io.BytesIO], Picture]
-] = {  # not Image.open, which tries formats in turn, nor its JPEG reader, which looks for further pictures
+OPEN: dict[str, Callable[[bytes, Limits], Container]] = {
+    "PNG": containers.png, "JPEG": containers.jpeg, "GIF": containers.gif, "WEBP": webp.opened,
+}  # fmt: skip
+READERS: dict[str, Callable[[io.BytesIO], Picture]] = {
+    # not Image.open, which tries formats in turn, nor its JPEG reader, which looks for further pictures
     "PNG": PngImagePlugin.PngImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,
     "GIF": GifImagePlugin.GifImageFile,
-    "WEBP": WebPImagePlugin.WebPImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,  # where libwebp is not to be had
 }
 UPRIGHT = {  # EXIF orientation -> what undoes it (CIPA DC-008, tag 0x0112)
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
@@ -38,7 +41,7 @@ UPRIGHT = {  # EXIF orientation -> what undoes it (CIPA DC-008, tag 0x0112)
 }
 PLAIN = {b"\x08\x00\x00\x00\x00": "L", b"\x08\x02\x00\x00\x00": "RGB"}  # PNG's depth, colour, ..., not interlaced
 DENSE = 100  # pixels that a byte of a compressed picture may hold
-STRIP = 1_000_000  # pixels converted at once: a large picture must not be there three times
+STRIP = 250_000  # pixels converted at once: a large picture must not be there three times
 BROKEN = (  # what Pillow raises on broken files
     OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, OverflowError, ZeroDivisionError,
     EOFError, MemoryError, NotImplementedError, struct.error, zlib.error,
@@ -51,8 +54,8 @@ def read(data: bytes, mode: str, depth: Depth, alpha: Alpha, limits: Limits) -> 
     try:
         if simple := simple_png(data, limits):
             return plain(simple, mode, depth, alpha)
-        opened = containers.opened(data, limits)
-        picture = plain(decoded(opened), mode, depth, alpha)
+        opened = OPEN[name](data, limits)
+        picture = decoded(opened, mode, depth, alpha)
         how = UPRIGHT.get(opened.orientation)
         return picture if how is None else picture.transpose(how)
     except BROKEN as error:
@@ -66,12 +69,30 @@ def bulk(data: bytes) -> int:
     return DENSE * len(data)
 
 
-def decoded(opened: containers.Container) -> Picture:
+def decoded(opened: Container, mode: str, depth: Depth, alpha: Alpha) -> Picture:
+    size = opened.width, opened.height
+    if opened.format == "WEBP" and webp.LIBRARY:
+        return pasted(opened, mode, depth, alpha, webp.strips(webp.LIBRARY, opened))
     picture = READERS[opened.format](io.BytesIO(opened.data))
-    if picture.size != (opened.width, opened.height):
+    if picture.size != size:
         raise InvalidInput("a picture of two sizes")
     picture.load()
-    return picture
+    return plain(picture, mode, depth, alpha)
+
+
+def pasted(opened: Container, mode: str, depth: Depth, alpha: Alpha, strips: Iterator[tuple[int, Picture]]) -> Picture:
+    """A WebP's frame; where it does not fill the whole, the rest is transparent, or black."""
+    left, top, *frame = opened.frame
+    clear = opened.alpha and alpha == "white"
+    if frame == [opened.width, opened.height]:
+        whole = PIL.Image.new(mode, (opened.width, opened.height), None)  # None: its memory is touched as it is filled
+        for row, strip in strips:
+            whole.paste(laid(strip, mode, False, clear), (0, row))
+        return whole
+    whole = PIL.Image.new("RGBA" if opened.alpha else "RGB", (opened.width, opened.height))
+    for row, strip in strips:
+        whole.paste(strip, (left, top + row))
+    return plain(whole, mode, depth, alpha)
 
 
 def simple_png(data: bytes, limits: Limits) -> Picture | None:
@@ -101,13 +122,13 @@ def plain(picture: Picture, mode: str, depth: Depth, alpha: Alpha) -> Picture:
     """Mode L or RGB without transparency."""
     wide = picture.mode.startswith("I") and depth == "scale"
     clear = alpha == "white" and (picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info)
-    if not (wide or clear):
-        return picture if picture.mode == mode else picture.convert(mode)
+    if picture.mode == mode and not clear:
+        return picture
     width, height = picture.size
     rows = max(1, STRIP // width)
     if rows >= height:
         return laid(picture, mode, wide, clear)
-    whole = PIL.Image.new(mode, picture.size)
+    whole = PIL.Image.new(mode, picture.size, None)
     for top in range(0, height, rows):
         strip = picture.crop((0, top, width, min(top + rows, height)))
         whole.paste(laid(strip, mode, wide, clear), (0, top))

@@ -1,5 +1,6 @@
 """UTF-8 bytes to token ids and their mask."""
 
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -91,13 +92,18 @@ class Text(Spec):
 
 def encode(spec: Text, tokenizer: Tokenizer, data: bytes) -> Row:
     """ids (T,) int64, mask (T,) float32. Raises InvalidInput on bytes that are not UTF-8."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInput("text is not valid UTF-8") from error
+    text = decoded(data)
     # encode_batch_fast: unlike encode() it releases the GIL and computes no offsets
     found = tokenizer.encode_batch_fast([spec.prepared(text)])[0]
     return tensors(spec, found.ids, found.type_ids if spec.tensors.types else [])
+
+
+def decoded(data: bytes) -> str:
+    """Without the byte order mark that some editors put in front. Raises InvalidInput."""
+    try:
+        return data.removeprefix(BOM_UTF8).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput("text is not valid UTF-8") from error
 
 
 def tensors(spec: Text, ids: list[int], types: list[int]) -> Row:

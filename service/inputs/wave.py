@@ -3,7 +3,9 @@
 import io
 import math
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import soundfile
@@ -17,6 +19,7 @@ BLOCK = 65_536  # frames decoded at once; memory never follows what a header cla
 ENDLESS = 2**40  # frames; libsndfile says about 2**63 of a stream whose header says nothing
 TAIL = 0.1  # seconds decoded beyond the head, so that the resampler's filter sees what follows
 STREAMED = 0x7F000000  # bytes; who writes a WAV to a pipe cannot know its length, and claims this or more
+SLIP = 64  # bytes that writers count too much, the header for example, in a file that is whole
 SHORT = {"FLAC": 0, "MP3": 2 * 1152}  # frames by which a recording may be shorter than it says
 OGG = (b"\x01vorbis", b"OpusHead")  # how the first packet begins
 PLAIN = {1, 3, 6, 7, 0xFFFE}  # WAV: PCM, float, A-law, mu-law, extensible
@@ -52,13 +55,11 @@ def read(data: bytes, rate: int, seconds: float | None, limits: Limits) -> Array
     sniff(data)
     layout = riff(data, limits) if data[:4] == b"RIFF" else None
     if layout and layout.tag == 1 and layout.bits == 16 and layout.block == 2 * layout.channels:
-        samples, original = pcm16(data, layout, seconds, limits), layout.rate
+        samples = resample(pcm16(data, layout, seconds, limits), layout.rate, rate)
     else:
-        samples, original = decode(data, seconds, limits)
+        samples = decode(data, rate, seconds, limits)
     if len(samples) == 0:
         raise InvalidInput("a recording without samples")
-    if original != rate:
-        samples = resample(samples, original, rate)
     return samples if seconds is None else samples[: math.ceil(seconds * rate)]
 
 
@@ -95,8 +96,8 @@ def riff(data: bytes, limits: Limits) -> Layout | None:
     if said is None:
         return None
     tag, channels, rate, _, block, bits = said
-    there = len(data) - at - 8
-    if size < STREAMED and size > there + 64:  # less than that is a writer's slip
+    there, whole = len(data) - at - 8, int.from_bytes(data[4:8], "little") + 8
+    if size < STREAMED and size > there + (SLIP if whole <= len(data) else 0):
         raise InvalidInput("a recording that ends too early")
     width = block // max(channels, 1)
     if tag in PLAIN and not (channels and block == width * channels and 0 < bits <= 8 * width <= 64):
@@ -107,8 +108,13 @@ def riff(data: bytes, limits: Limits) -> Layout | None:
 
 def resample(samples: Array, original: int, rate: int) -> Array:
     """As librosa.resample(res_type='soxr_hq'): ceil(N rate / original) samples."""
-    resampled = soxr.resample(samples, original, rate, quality="HQ")
-    length = math.ceil(len(samples) * rate / original)
+    if original == rate:
+        return samples
+    return filled(soxr.resample(samples, original, rate, quality="HQ"), len(samples), original, rate)
+
+
+def filled(resampled: Array, count: int, original: int, rate: int) -> Array:
+    length = math.ceil(count * rate / original)
     return np.pad(resampled[:length], (0, max(0, length - len(resampled))))
 
 
@@ -140,30 +146,44 @@ def pcm16(data: bytes, layout: Layout, seconds: float | None, limits: Limits) ->
     return samples if layout.channels == 1 else samples.reshape(-1, layout.channels).mean(1)
 
 
-def decode(data: bytes, seconds: float | None, limits: Limits) -> tuple[Array, int]:
-    """Anything else, by libsndfile: block by block, mixed down at once."""
+def decode(data: bytes, rate: int, seconds: float | None, limits: Limits) -> Array:
+    """Anything else, by libsndfile: block by block, mixed down and resampled at once."""
     try:
         with Stream(io.BytesIO(data)) as file:
             if file.format not in FORMATS or file.subtype not in SUBTYPES:
                 raise UnsupportedType("a recording in an unsupported encoding")
             check(file.samplerate, file.channels, file.frames, limits)
-            blocks = mixed(file, head(file.samplerate, seconds, limits), limits)
-            rate, claimed, kind = file.samplerate, file.frames, file.format
+            most = head(file.samplerate, seconds, limits)
+            count, samples = resampled(mixed(file, most, limits), file.samplerate, rate)
+            check(file.samplerate, 1, count, limits)
+            short = SHORT.get(file.format, ENDLESS)
+            if count + short < min(file.frames, most) and file.frames < ENDLESS:
+                raise InvalidInput("a recording that ends too early")
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
         raise InvalidInput("not a readable recording") from error
-    samples = np.concatenate(blocks) if blocks else np.zeros(0, FLOAT)
-    check(rate, 1, len(samples), limits)
-    if kind in SHORT and len(samples) + SHORT[kind] < min(claimed, head(rate, seconds, limits)) and claimed < ENDLESS:
-        raise InvalidInput("a recording that ends too early")
-    return samples, rate
+    return samples
 
 
-def mixed(file: Stream, left: int, limits: Limits) -> list[Array]:
+def mixed(file: Stream, left: int, limits: Limits) -> Iterator[Array]:
     """Blocks of the channels' mean."""
-    blocks = []
     while left > 0 and len(block := file.read(min(BLOCK, left), "float32", always_2d=True)):
         if not (np.abs(block) <= limits.audio_peak).all():  # false for NaN, too
             raise OverLimit("a sample that is not finite or too large", limit=limits.audio_peak)
         left -= len(block)
-        blocks.append(block.mean(1))
-    return blocks
+        yield block.mean(1)
+
+
+def resampled(blocks: Iterator[Array], original: int, rate: int) -> tuple[int, Array]:
+    """How many samples there were, and what `resample` makes of them; memory follows the lower rate."""
+    first, second = next(blocks, np.zeros(0, FLOAT)), next(blocks, None)
+    if second is None:
+        return len(first), resample(first, original, rate)
+    stream = soxr.ResampleStream(original, rate, 1, dtype="float32", quality="HQ") if original != rate else None
+    count, made = 0, []
+    for block in chain((first, second), blocks):
+        count += len(block)
+        made.append(stream.resample_chunk(block) if stream else block)
+    if stream is None:
+        return count, np.concatenate(made)
+    made.append(stream.resample_chunk(np.zeros(0, FLOAT), last=True))
+    return count, filled(np.concatenate(made), count, original, rate)

@@ -1,4 +1,4 @@
-"""A multipart/form-data body (RFC 7578, RFC 2046) to its segments: strict, in memory, one copy of the contents."""
+"""A multipart/form-data body (RFC 7578, RFC 2046) to its segments: strict, in memory, contents not copied."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Segment(NamedTuple):
     nameless: bool  # a file field that was left empty has the empty file name
     kind: str  # Content-Type, as it stands
     encoding: str  # Content-Transfer-Encoding, as it stands
-    content: bytes
+    content: memoryview  # of the body
 
 
 def options(value: str) -> tuple[str, dict[str, str]]:
@@ -47,7 +47,7 @@ def segments(body: bytes, boundary: str, most: int) -> Iterator[Segment]:
     """In their order; what stands before the first and after the last boundary is ignored. Raises Malformed."""
     if not BOUNDARY.fullmatch(boundary):
         raise Malformed("multipart/form-data needs a boundary of 1 to 70 plain characters")
-    delimiter = b"\r\n--" + boundary.encode()
+    delimiter, view = b"\r\n--" + boundary.encode(), memoryview(body)
     first = body.find(delimiter[2:])
     if first < 0 or body[max(0, first - 2) : first] not in (b"", b"\r\n"):
         raise Malformed("not valid multipart/form-data: the boundary is not in it")
@@ -63,11 +63,11 @@ def segments(body: bytes, boundary: str, most: int) -> Iterator[Segment]:
         stop = body.find(delimiter, start + 4)
         if stop < 0:
             raise Malformed("not valid multipart/form-data: a part that does not end")
-        yield segment(body[at + 2 : start], body[start + 4 : stop])
+        yield segment(body[at + 2 : start], view[start + 4 : stop])
         at = stop + len(delimiter)
 
 
-def segment(head: bytes, content: bytes) -> Segment:
+def segment(head: bytes, content: memoryview) -> Segment:
     if usual := COMMON.fullmatch(head):
         name, filename, kind = usual.groups()
         return Segment(name.decode(), filename == b"", (kind or b"").decode(), "", content)

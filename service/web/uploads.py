@@ -2,16 +2,27 @@
 
 import asyncio
 import binascii
+import io
 import json
+import re
+import secrets
 from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
 from service.errors import DuplicatePart, InvalidInput, Malformed, SlowBody, TooLarge, UnknownPart, UnsupportedType
-from service.limits import Limits
+from service.limits import MIB, Limits
 from service.web import controls, forms
 from service.web.asgi import Disconnected, Receive, Scope, header
 
 PLAIN_ENCODINGS = {"", "7bit", "8bit", "binary"}
+LENGTH = 1024  # bytes of a JSON value that is long
+LONG = re.compile(rb':[ \t\r\n]*"([0-9A-Za-z+/]{%d,}={0,2})"' % LENGTH)
+TOKEN = secrets.token_hex(16)  # stands for a long value; no client knows it
+WORDS = 2 * MIB  # bytes of a JSON body without its long values, beyond which it must be ASCII
+WIDE = re.compile(rb"\\u(?!00[0-7])")
+
+Bytes = bytes | memoryview
 
 
 class Part(Protocol):
@@ -61,7 +72,7 @@ async def body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
 
 
 async def collected(receive: Receive, most: int) -> bytes:
-    chunks: list[bytes] = []
+    whole: io.BytesIO | None = None  # grows in place: a list of pieces, joined, would be there twice
     size = 0
     while True:
         message = await receive()
@@ -71,9 +82,12 @@ async def collected(receive: Receive, most: int) -> bytes:
         size += len(chunk)
         if size > most:
             raise TooLarge("the body is too large", limit=most)
+        if whole is None and not message.get("more_body"):
+            return chunk
+        whole = whole or io.BytesIO()
+        whole.write(chunk)
         if not message.get("more_body"):
-            return b"".join((*chunks, chunk)) if chunks else chunk
-        chunks.append(chunk)
+            return whole.getvalue()
 
 
 def media_type(value: str) -> tuple[str, dict[str, str]]:
@@ -96,22 +110,25 @@ def from_form(
         if segment.encoding.lower() not in PLAIN_ENCODINGS:
             raise Malformed("parts must not be transfer-encoded")
         if segment.name in controls.NAMES and segment.name not in inputs:
-            say(said, segment.name, segment.content)
+            say(said, segment.name, segment.content, limits)
         elif segment.content or not segment.nameless:  # else: what a browser sends for a file field left empty
             add(parts, segment.name, segment.content, inputs, limits)
     return parts, said
 
 
-def say(said: dict[str, object], name: str, data: bytes) -> None:
+def say(said: dict[str, object], name: str, data: memoryview, limits: Limits) -> None:
     if name in said:
         raise DuplicatePart("sent more than once", part=name)
+    if len(data) > limits.text_bytes:
+        raise TooLarge(f"{len(data)} bytes", part=name, limit=limits.text_bytes)
     try:
-        said[name] = data.decode("utf-8")
+        said[name] = str(data, "utf-8")
     except UnicodeDecodeError as error:
         raise Malformed("not UTF-8", part=name) from error
 
 
-def add(parts: dict[str, bytes], name: str, data: bytes, inputs: Mapping[str, Part], limits: Limits) -> None:
+def add(parts: dict[str, bytes], name: str, data: Bytes, inputs: Mapping[str, Part], limits: Limits) -> None:
+    """Copied only when it is known to be what it may be."""
     if name not in inputs:
         raise UnknownPart(f"this model has no such part; it takes {', '.join(inputs)}")
     if name in parts:
@@ -121,15 +138,12 @@ def add(parts: dict[str, bytes], name: str, data: bytes, inputs: Mapping[str, Pa
         raise TooLarge(f"{len(data)} bytes", part=name, limit=most)
     if not data:
         raise InvalidInput("empty; leave an absent part out", part=name)
-    parts[name] = data
+    parts[name] = bytes(data)
 
 
 def from_json(data: bytes, inputs: Mapping[str, Part], limits: Limits) -> tuple[dict[str, bytes], dict[str, object]]:
     """`{"inputs": {"text": "...", "image": {"base64": "..."}}}` means exactly the same as a form."""
-    try:
-        document = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=no_constant)
-    except (ValueError, RecursionError) as error:
-        raise Malformed("not valid JSON in UTF-8") from error
+    document = parsed(data)
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), dict):
         raise Malformed('JSON bodies look like {"inputs": {"text": "...", "image": {"base64": "..."}}}')
     given = document.pop("inputs")
@@ -139,28 +153,53 @@ def from_json(data: bytes, inputs: Mapping[str, Part], limits: Limits) -> tuple[
     for name, value in given.items():
         if name in inputs and value is None:
             continue
-        add(parts, name, content(value, inputs, name), inputs, limits)
+        add(parts, name, content(value, inputs, name, limits), inputs, limits)
     return parts, document
 
 
-def content(value: object, inputs: Mapping[str, Part], name: str) -> bytes:
-    if isinstance(value, str) and name in inputs and inputs[name].kind == "text":
+def parsed(data: bytes) -> object:
+    """Long base64 values stay where they are, as memoryviews: as strings they would be there up to five times.
+
+    Raises Malformed, TooLarge, DuplicatePart.
+    """
+    lifted: dict[str, memoryview] = {}
+    view = memoryview(data)
+
+    def lift(match: re.Match[bytes]) -> bytes:
+        token = f"{TOKEN}{len(lifted)}"
+        lifted[token] = view[slice(*match.span(1))]
+        return b':"%s"' % token.encode()
+
+    text = LONG.sub(lift, data) if len(data) > LENGTH else data
+    if len(text) > WORDS and (WIDE.search(text) or not text.isascii()):
+        raise TooLarge("more text than all parts may have", limit=WORDS)  # each of its characters would take 4 bytes
+    try:
+        return json.loads(text.decode("utf-8"), object_pairs_hook=partial(unique, lifted), parse_constant=no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Malformed("not valid JSON in UTF-8") from error
+
+
+def content(value: object, inputs: Mapping[str, Part], name: str, limits: Limits) -> Bytes:
+    if name not in inputs:
+        return b""  # `add` says that it is unknown
+    if inputs[name].kind == "text" and isinstance(value, str | memoryview):
         try:
-            return value.encode("utf-8")
+            return value.encode("utf-8") if isinstance(value, str) else value
         except UnicodeEncodeError as error:
             raise InvalidInput("text is not valid Unicode", part=name) from error
-    if isinstance(value, dict) and list(value) == ["base64"] and isinstance(value["base64"], str):
+    if isinstance(value, dict) and list(value) == ["base64"] and isinstance(value["base64"], str | memoryview):
+        size, most = len(value["base64"]) // 4 * 3 - 2, inputs[name].limit(limits)
+        if size > most:  # before it is decoded
+            raise TooLarge(f"at least {size} bytes", part=name, limit=most)
         try:
             return binascii.a2b_base64(value["base64"], strict_mode=True)
         except ValueError as error:
-            raise Malformed("not valid base64", part=name if name in inputs else None) from error
-    if name not in inputs:
-        return b""  # `add` says that it is unknown
+            raise Malformed("not valid base64", part=name) from error
     raise Malformed('send {"base64": "..."}, or for text a string', part=name)
 
 
-def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    document = dict(pairs)
+def unique(lifted: Mapping[str, memoryview], pairs: list[tuple[str, object]]) -> dict[str, object]:
+    document = {key: lifted.get(value, value) if isinstance(value, str) else value for key, value in pairs}
     if len(document) < len(pairs):
         raise DuplicatePart("a JSON key stands twice")
     return document
