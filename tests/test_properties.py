@@ -238,7 +238,7 @@ def test_live_at_once_and_ready_only_after_the_proof(folder: Path) -> None:
         assert server.client.get("/health/live").json() == {"status": "live"}
         assert not any(server.events("loaded"))  # all that was while loading
         eventually(lambda: server.ready)
-        assert any(server.events("loaded"))
+        eventually(lambda: any(server.events("loaded")))
 
 
 def connects(server: Server) -> bool:
