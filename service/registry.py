@@ -52,7 +52,12 @@ class Served:
             joined=tracing.joined if settings.traces else None,
         )
         self._small: Batcher[tuple[Parts, Stages], Row] = Batcher(model.encode_all, size=MOST)
-        self.metrics.watch(lambda: len(self.batcher), lambda: self.admission.items, lambda: self.admission.bytes)
+        self.metrics.watch(
+            queue=lambda: len(self.batcher),
+            queue_bytes=lambda: sum(array.nbytes for row in self.batcher.waiting for array in row.values()),
+            held=lambda: self.admission.items,
+            held_bytes=lambda: self.admission.bytes,
+        )
 
     def _batch(self) -> int:
         return self.model.most or self._settings.batch or self.plan.batch
