@@ -3,6 +3,7 @@
 Commands import what they need when they run: torch is not needed for what does not train with it.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +30,9 @@ Name = Annotated[str, typer.Argument(help="a recipe of models/recipes/, or the p
 Trained = Annotated[str, typer.Argument(help="a recipe, or the folder that training on a table has left")]
 Data = Annotated[Path, typer.Option(envvar="BRAID_DATA", help="the table; or the folder that holds digits/")]
 Work = Annotated[Path, typer.Option(help="samples, runs and results are kept here")]
-Threads = Annotated[int, typer.Option(min=1, help="threads of one training step")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="threads of one training step  [as many as there are idle cores]")
+]
 WORK = Path(".cache/models")
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -71,18 +74,20 @@ def train(
     output: Annotated[Path | None, typer.Option(help="of a table: the folder of the run  [runs/NAME]")] = None,
     resume: Annotated[bool, typer.Option(help="go on where an interrupted training stopped")] = False,
     skip_bad: Annotated[bool, typer.Option(help="of a table: leave bad rows out, and say which")] = False,
-    threads: Threads = 2,
+    threads: Threads = None,
 ) -> None:
     """Train what a recipe says, on a table or on the data of an example."""
     if command := steps(held(given(name))):
         folder = output or Path("runs") / Path(name).stem
-        done = command.train(given(name), data, folder, bars(), console, resume=resume, threads=threads, skip=skip_bad)
+        done = command.train(
+            given(name), data, folder, bars(), console, resume=resume, threads=threads or idle(), skip=skip_bad
+        )
         assert done.spent
         console.print(f"trained in {done.spent.seconds:.0f} s; next: python -m models evaluate {folder}")
         return
     from models import named
 
-    named.train(name, data, work, bars, resume=resume, threads=threads)
+    named.train(name, data, work, bars, resume=resume, threads=threads or idle())
     console.print(f"trained; next: python -m models evaluate {name}")
 
 
@@ -140,12 +145,12 @@ def head(
     output: Annotated[Path, typer.Option(help="the folder of the new run")],
     classifier: Annotated[str, typer.Option(help="svm, linear_svm, tree, forest or logistic")] = "svm",
     regressor: Annotated[str, typer.Option(help="svm, tree, forest, linear, ridge or lasso")] = "ridge",
-    threads: Threads = 2,
+    threads: Threads = None,
 ) -> None:
     """Put scikit-learn in the place of a trained network's heads, the network being frozen."""
     from models.classic import frozen
 
-    frozen.train(run, data, output, classifier, regressor, bars(), console, threads=threads)
+    frozen.train(run, data, output, classifier, regressor, bars(), console, threads=threads or idle())
     console.print(f"fitted; next: python -m models evaluate {output}")
 
 
@@ -160,13 +165,13 @@ def compare(
     into: Annotated[
         Path | None, typer.Option(help="a Markdown file with a line <!-- compare --> and one <!-- end -->")
     ] = None,
-    threads: Threads = 2,
+    threads: Threads = None,
 ) -> None:
     """Train several recipes on one table; print what each costs and how good it is."""
     from models.table import compare as comparer
 
     recipes = comparer.variants([given(name) for name in names], fusions)
-    found = comparer.compare(recipes, data, output, bars, console, threads=threads)
+    found = comparer.compare(recipes, data, output, bars, console, threads=threads or idle())
     comparer.show(found, console)
     if into:
         comparer.write(found, into)
@@ -217,6 +222,11 @@ def steps(found: dict[str, Any]) -> Any:
     from models.table import command
 
     return command
+
+
+def idle() -> int:
+    """Cores that nobody else uses: threads that wait for a busy one are slower than one thread. One at least."""
+    return max(1, (os.cpu_count() or 1) - round(os.getloadavg()[0]))
 
 
 def run_of(name: str) -> bool:

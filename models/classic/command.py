@@ -17,7 +17,7 @@ from models.classic.heads import Fitted, quantile
 from models.classic.recipe import Recipe, read
 from models.table import card, found, rows
 from models.table.columns import REGRESSION
-from models.table.found import Evaluation
+from models.table.evaluation import Evaluation
 from models.table.manifest import PRESENT, filled, folder_for, manifest, output, read_example
 from models.table.rows import Plan, Rows, fewer
 from models.table.scores import Scores, Subset, having, number, scores, subsets, title
@@ -221,9 +221,7 @@ def described_card(recipe: Recipe, run: Run, result: Evaluation, size: int, diff
         parts=recipe.parts,
         tasks=recipe.tasks,
         how=how,
-        scores=result.scores,
-        pictures=result.pictures,
-        notes=result.notes,
+        found=result,
         counts=run.rows,
     )
 

@@ -52,11 +52,16 @@ def train(
 ) -> Run:
     """`source`: the run of a network on the same table. Raises ValueError where it has no fused vectors, BadRows."""
     chosen, _, net = table.restored(source, fit.BEST)
+    if not chosen.labelled:
+        raise ValueError(f"{source}: no task has labels that an estimator could learn")
     if chosen.late:
         raise ValueError(f"{source}: fusion {chosen.fusion.kind} is of predictions: there are no fused vectors")
-    held = chosen.model_dump(mode="json", exclude_unset=True, exclude={"fusion", "width", "dense", "training"})
+    held = chosen.model_dump(
+        mode="json", exclude_unset=True, exclude={"fusion", "width", "dense", "training", "repeats"}
+    )
     for part in held["parts"].values():
         part.pop("encoder", None)
+    held["tasks"] = {name: task for name, task in held["tasks"].items() if name in chosen.labelled}
     for name, task in held["tasks"].items():
         head = chosen.tasks[name].head
         task.pop("head", None)

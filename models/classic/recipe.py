@@ -7,7 +7,17 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from models.classic.estimators import CLASSIFIERS, REGRESSORS, Estimator
-from models.table.columns import REGRESSION, AudioColumn, ImageColumn, Name, Split, Target, TextColumn, filled
+from models.table.columns import (
+    REGRESSION,
+    UNLABELLED,
+    AudioColumn,
+    ImageColumn,
+    Name,
+    Split,
+    Target,
+    TextColumn,
+    filled,
+)
 from service.bundle import explain
 from service.types import Spec
 
@@ -53,6 +63,8 @@ class Task(Target):
 
     @model_validator(mode="after")
     def fits(self) -> "Task":
+        if self.kind in UNLABELLED:
+            raise ValueError(f"{self.kind}: is learned by a network: the task takes `head`, no `estimator`")
         known = REGRESSORS if self.kind == REGRESSION else CLASSIFIERS
         if self.estimator.kind not in known:
             raise ValueError(f"estimator: {self.estimator.kind} is none for {self.kind}; there are {', '.join(known)}")

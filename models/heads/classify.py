@@ -28,12 +28,17 @@ class Classifier(nn.Module):
 
 
 class Single(Classifier):
-    """One of several classes."""
+    """One of several classes. Two share one logit z, as p = sigmoid(z) and 1 - p: their logits are 0 and z."""
 
     def __init__(self, width: int, classes: int, spec: "ClassificationSpec") -> None:
-        super().__init__(width, classes, spec.dropout)
+        super().__init__(width, classes if classes > 2 else 1, spec.dropout)
         self.weight = nn.Buffer(torch.ones(classes))
         self.spec = spec
+
+    def forward(self, h: Tensor) -> Tensor:
+        """h (..., width) -> (..., classes)."""
+        logits = super().forward(h)
+        return logits if len(self.weight) > 2 else torch.cat((torch.zeros_like(logits), logits), -1)
 
     def fit(self, labels: Tensor) -> None:
         """labels (N,) of the training rows: where `balanced`, classes weigh n / (classes n_c) (King and Zeng, 2001)."""
@@ -73,7 +78,7 @@ class Several(Classifier):
 
 class Calibrated(nn.Module):
     """p = softmax(logits / T), one temperature T for each subset of parts (Guo et al., ICML 2017, arXiv:1706.04599);
-    of labels p = sigmoid(logits / T)."""
+    of labels p = sigmoid(logits / T), and of two classes sigmoid of their difference."""
 
     def __init__(self, parts: int, space: Literal["softmax", "sigmoid"] = "softmax") -> None:
         super().__init__()
@@ -83,6 +88,9 @@ class Calibrated(nn.Module):
 
     def forward(self, logits: Tensor, present: Tensor) -> Tensor:
         scaled = logits / self.temperature[subset(present, self.powers)][:, None]
+        if self.space == "softmax" and scaled.shape[1] == 2:
+            z = scaled[:, 1:] - scaled[:, :1]
+            return torch.cat((-z, z), 1).sigmoid()
         return scaled.softmax(1) if self.space == "softmax" else scaled.sigmoid()
 
 

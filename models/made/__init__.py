@@ -1,16 +1,17 @@
-"""Tables for worked examples: `digits` of real pictures and recordings, `triage` synthetic."""
+"""Tables for worked examples: `digits` and `search` of real pictures and recordings, `triage` synthetic."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from models.made import digits, triage
+from models.made import digits, search, triage
 from models.made.rows import Made, write
 
 TABLES: dict[str, Callable[[Path, int, int], Iterable[Made]]] = {  # name -> data folder, rows, seed -> rows
     "digits": digits.rows,
+    "search": search.rows,
     "triage": triage.rows,
 }
-USUAL = {"digits": 5000, "triage": 2000}  # rows
+USUAL = {"digits": 5000, "search": 5000, "triage": 2000}  # rows
 
 
 def make(name: str, data: Path, folder: Path, count: int, seed: int = 7) -> Path:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.heads.regress import RegressionSpec
 from models.table.columns import axes
-from models.table.manifest import PRESENT, filled, folder_for, manifest, output, read_example
+from models.table.manifest import PRESENT, WEIGHTS, filled, folder_for, manifest, output, read_example
 from models.table.network import Network
 from models.table.rows import Rows
 from models.table.scores import subsets
@@ -62,7 +62,8 @@ def described(net: Network) -> Manifest:
         head = task.head
         coverage, unit = (head.coverage, head.unit) if isinstance(head, RegressionSpec) else (0.0, None)
         outputs[name] = output(name, task, coverage, unit)
-    return manifest(recipe.name, recipe.version, recipe.parts, outputs)
+    weights = (WEIGHTS,) if net.labelled else ()
+    return manifest(recipe.name, recipe.version, recipe.parts, outputs, weights)
 
 
 def write_graph(net: Network, names: list[str], test: Rows, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Lines of a table and what a recipe says of them to targets, splits, and a report of every row that is wrong."""
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.table.columns import CLASSIFICATION, MULTILABEL, Column, Split, Target
+from models.table.columns import (
+    ANOMALY,
+    CLASSIFICATION,
+    EMBEDDING,
+    MULTILABEL,
+    UNLABELLED,
+    Column,
+    Split,
+    Target,
+)
 from models.table.lines import Line, Table
 from service.types import FLOAT, Array
 
@@ -42,7 +52,7 @@ class BadRows(ValueError):
 def columns(table: Table, parts: Mapping[str, Column], tasks: Mapping[str, Target], split: Split) -> list[Fault]:
     """Columns that the recipe names and the table has not."""
     named = [part.column for part in parts.values()] + [name for task in tasks.values() for name in task.columns]
-    named += [name for name in (split.column, split.group) if name]
+    named += [name for name in (split.column, split.group, *split.folds) if name]
     have = ", ".join(table.columns)
     return [
         Fault(0, name, f"no such column; there are {have}")
@@ -62,7 +72,7 @@ def line(
             faults.append(Fault(each.number, part.column, f"no such file: {name}"))
     if not any(part.column in each.cells for part in parts.values()):
         faults.append(Fault(each.number, "", "no part at all"))
-    known = False
+    known = any(task.kind in UNLABELLED for task in tasks.values())
     for task in tasks.values():
         try:
             known |= bool(np.any(~unknown(target(each, task))))
@@ -85,9 +95,18 @@ def target(each: Line, task: Target) -> Array:
     if task.kind == CLASSIFICATION:
         label = each.text(task.columns[0]).strip()
         return np.array(task.labels.index(known(label, task.labels)) if label else UNKNOWN, np.int64)
+    if task.kind == EMBEDDING:
+        return np.array(group(each.text(task.columns[0]).strip() if task.columns else ""), np.int64)
     if task.kind == MULTILABEL and not task.flags:
         return several(each.cells.get(task.columns[0], ""), task)
+    if not task.columns:
+        return np.full(task.size, np.nan, FLOAT)
     return np.array([number(each.text(name).strip(), flag=task.flags) for name in task.columns], FLOAT)
+
+
+def group(cell: str) -> int:
+    """Equal cells have equal numbers; an empty one is of no group."""
+    return int.from_bytes(hashlib.sha256(cell.encode()).digest()[:7]) if cell else UNKNOWN
 
 
 def several(cell: str | list[str], task: Target) -> Array:
@@ -131,7 +150,10 @@ def classes(lines: Sequence[Line], splits: Array, tasks: Mapping[str, Target]) -
             faults += [Fault(0, task.columns[0], f"no row to train the class {label!r} of {name}") for label in empty]
             if len(counts) == 1:
                 faults.append(Fault(0, task.columns[0], f"{name}: all rows to train on are of one class"))
-        elif trained:
+        elif task.kind == ANOMALY:
+            if trained and all(value[0] == 1 for value in trained):
+                faults.append(Fault(0, task.columns[0], f"{name}: all rows to train on are anomalies"))
+        elif task.kind != EMBEDDING and trained:
             columns = np.stack(trained)
             for i, label in enumerate(task.labels or task.columns):
                 seen = np.unique(columns[:, i][~np.isnan(columns[:, i])])
@@ -141,8 +163,22 @@ def classes(lines: Sequence[Line], splits: Array, tasks: Mapping[str, Target]) -
     return faults
 
 
+def pairs(
+    lines: Sequence[Line], splits: Array, parts: Mapping[str, Column], tasks: Mapping[str, Target]
+) -> list[Fault]:
+    """Embeddings that no two parts of one row teach."""
+    counts = [sum(part.column in each.cells for part in parts.values()) for each in lines]
+    taught = sum(count > 1 for count, split in zip(counts, splits, strict=True) if split == "train") > 1
+    return [
+        Fault(0, "", f"{name}: no two rows to train on have two parts: nothing says what belongs together")
+        for name, task in tasks.items()
+        if task.kind == EMBEDDING and not taught
+    ]
+
+
 def splits(lines: Sequence[Line], split: Split, tasks: Mapping[str, Target], seed: int) -> Array:
-    """(N,) of SPLITS: the column's, or drawn, in equal shares from each class of the first classification."""
+    """(N,) of SPLITS: the column's, or drawn, in equal shares from each class of the first classification; anomalies
+    are for the test."""
     if split.column:
         return np.array([each.text(split.column) for each in lines])
     rng = np.random.default_rng(seed)
@@ -166,4 +202,8 @@ def splits(lines: Sequence[Line], split: Split, tasks: Mapping[str, Target], see
             spare[name] -= count
             chosen |= dict.fromkeys(map(str, names[start : start + count]), name)
             start += count
+    watched = [task for task in tasks.values() if task.kind == ANOMALY]
+    for each, unit in zip(lines, units, strict=True):
+        if any(target(each, task)[0] == 1 for task in watched):
+            chosen[unit] = "test"
     return np.array([chosen.get(unit, "train") for unit in units])

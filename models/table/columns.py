@@ -13,8 +13,10 @@ from service.types import Spec
 
 NAME = r"^[a-z][a-z0-9_]{0,40}$"
 Name = Annotated[str, Field(pattern=NAME)]
-Kind = Literal["classification", "multilabel", "regression"]
+Kind = Literal["classification", "multilabel", "regression", "embedding", "anomaly"]
 MULTILABEL, CLASSIFICATION, REGRESSION = "multilabel", "classification", "regression"
+EMBEDDING, ANOMALY = "embedding", "anomaly"
+UNLABELLED = (EMBEDDING, ANOMALY)  # what can be learned of rows that say no answer
 TENSORS = {
     "text": {"ids": "{}_ids", "mask": "{}_mask"},
     "image": {"pixels": "{}_pixels"},
@@ -57,16 +59,24 @@ Column = TextColumn | ImageColumn | AudioColumn
 
 class Target(Spec):
     """`classification`: one column of labels. `multilabel`: one column of labels between separators, an empty cell
-    being none of them and `?` not known; or a column a label, of 0 and 1. `regression`: columns of numbers."""
+    being none of them and `?` not known; or a column a label, of 0 and 1. `regression`: columns of numbers.
+    `embedding`: no column, or one whose equal cells make rows that answer each other. `anomaly`: no column, or one of 0
+    and 1; what is 1 is not trained on, and shows how well it is found."""
 
     kind: Kind
-    columns: list[str] = Field(min_length=1)
+    columns: list[str] = Field([], description="of the table")
     labels: list[str] = Field([], description="in the order of the answer")
     separator: str = Field("|", min_length=1, description="between the labels of a cell")
     weight: float = Field(1.0, gt=0, description="of the task's loss")
 
     @model_validator(mode="after")
     def possible(self) -> "Target":
+        if self.kind in UNLABELLED:
+            if len(self.columns) > 1 or self.labels:
+                raise ValueError(f"{self.kind}: takes one column at most, and no labels")
+            return self
+        if not self.columns:
+            raise ValueError(f"{self.kind}: columns: names none")
         if self.kind == CLASSIFICATION and len(self.columns) != 1:
             raise ValueError("classification: takes one column")
         if self.kind == REGRESSION and self.labels:
@@ -81,21 +91,29 @@ class Target(Spec):
 
     @property
     def flags(self) -> bool:
-        """Whether each label has a column of its own: 1, 0 or empty."""
-        return (self.kind == MULTILABEL and self.columns == self.labels) or len(self.columns) > 1
+        """Whether a column holds 1, 0 or nothing, as each label's own does."""
+        if self.kind == MULTILABEL:
+            return self.columns == self.labels or len(self.columns) > 1
+        return self.kind == ANOMALY
 
     @property
     def size(self) -> int:
-        return len(self.labels) or len(self.columns)
+        """Numbers of a row's answer; of an embedding the head says how many."""
+        return len(self.labels) or len(self.columns) or 1
 
 
 class Split(Spec):
     """Which rows are not trained on: `valid` stops the training and calibrates, `test` is what the card reports."""
 
     column: str | None = Field(None, description="of train, valid or test; without it rows are drawn")
+    folds: list[str] = Field([], description="columns like `column`, for the trainings that repeat it")
     group: str | None = Field(None, description="column: rows of one group stay together, such as a speaker's")
     valid: float = Field(0.15, gt=0, lt=0.5)
     test: float = Field(0.15, gt=0, lt=0.5)
+
+    def again(self, k: int) -> "Split":
+        """Of repetition k, from 1."""
+        return self.model_copy(update={"column": self.folds[(k - 1) % len(self.folds)]}) if self.folds else self
 
 
 def filled(data: object) -> object:

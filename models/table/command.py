@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.progress import Progress as Bars
 
 from models.table import bundle, card, fit, measure, plots, recipe, rows, scores
+from models.table.evaluation import Evaluation
 from models.table.fit import CHECKPOINT
-from models.table.found import Evaluation, draw, largest, show
+from models.table.found import draw, largest, show
 from models.table.network import Network
 from models.table.recipe import Recipe
 from models.table.rows import Plan, Rows
@@ -31,29 +32,47 @@ def train(
 def learn(
     chosen: Recipe, data: Path, folder: Path, bars: Bars, console: Console, *, resume: bool, threads: int, skip: bool
 ) -> Run:
+    """And what repeats it, each in a folder inside of the run's. `resume` does nothing again that is done."""
     torch.set_num_threads(threads)
     fit.device(chosen.training)
     folder.mkdir(parents=True, exist_ok=True)
     if not resume:
-        for name in (CHECKPOINT, fit.BEST, CALIBRATED, EVALUATION, RUN):
-            (folder / name).unlink(missing_ok=True)
-    plan = Plan(chosen.parts, chosen.tasks, chosen.split, chosen.seed)
+        forget(folder)
     with bars:
-        splits, run = prepared(plan, data, folder, bars, console, skip=skip)
-        (folder / RECIPE).write_text(
-            yaml.safe_dump(chosen.model_dump(mode="json", exclude_unset=True), sort_keys=False)
-        )
-        net = fit.build(chosen, run.vocabularies, splits["train"], folder)
-        task = bars.add_task("training", total=chosen.training.epochs)
+        done = once(chosen, data, folder, bars, console, skip=skip)
+        for k in range(1, chosen.repeats + 1):
+            once(chosen.again(k), data, repeated(folder, k), bars, console, skip=skip)
+    return done
 
-        def tell(at: fit.Progress) -> None:
-            said = f"loss {at.train:.3f}, valid {at.valid:.3f}, best {at.best:.3f}"
-            bars.update(task, completed=at.epoch, description=said)
 
-        spent = fit.train(net, splits, folder, tell)
+def once(chosen: Recipe, data: Path, folder: Path, bars: Bars, console: Console, *, skip: bool) -> Run:
+    plan = Plan(chosen.parts, chosen.tasks, chosen.split, chosen.seed)
+    splits, run = prepared(plan, data, folder, bars, console, skip=skip)
+    (folder / RECIPE).write_text(yaml.safe_dump(chosen.model_dump(mode="json", exclude_unset=True), sort_keys=False))
+    net = fit.build(chosen, run.vocabularies, splits["train"], folder)
+    task = bars.add_task("training", total=fit.count(chosen.training, splits["train"]))
+
+    def tell(at: fit.Progress) -> None:
+        said = f"epoch {at.epoch}: loss {at.train:.3f}, valid {at.valid:.3f}, best {at.best:.3f}"
+        bars.update(task, completed=at.step, description=said if at.epoch else "epoch 0")
+
+    spent = fit.train(net, splits, folder, tell)
+    bars.update(task, total=spent.epochs, completed=spent.epochs)  # it may have stopped before the last one
     done = run.model_copy(update={"spent": spent})
     (folder / RUN).write_text(done.model_dump_json(indent=1))
     return done
+
+
+def repeated(folder: Path, k: int) -> Path:
+    return folder / f"again-{k}"
+
+
+def forget(folder: Path) -> None:
+    """The next training begins anew."""
+    for name in (CHECKPOINT, fit.BEST, CALIBRATED, EVALUATION, RUN):
+        (folder / name).unlink(missing_ok=True)
+    for old in folder.glob("again-*"):
+        shutil.rmtree(old)
 
 
 def restored(folder: Path, weights: str) -> tuple[Recipe, Run, Network]:
@@ -69,17 +88,25 @@ def restored(folder: Path, weights: str) -> tuple[Recipe, Run, Network]:
 
 def evaluate(folder: Path, console: Console) -> Evaluation:
     """Calibrates with the rows of `valid`, measures on those of `test`, draws; prints a table a task."""
-    chosen, _, net = restored(folder, fit.BEST)
-    valid, test = rows.load(folder / "valid.npz"), rows.load(folder / "test.npz")
-    notes = measure.calibrate(net, valid)
-    fit.keep(folder / CALIBRATED, net.state_dict())
-    found = Evaluation(
-        scores=measure.quality(net, test), robustness=measure.robustness(net, test), pictures={}, notes=notes
-    )
+    chosen, net, test, notes = judged(folder)
+    again = []
+    for k in range(1, chosen.repeats + 1):
+        _, other, unseen, _ = judged(repeated(folder, k))
+        again.append(measure.quality(other, unseen))
+    quality, robustness = measure.quality(net, test), measure.robustness(net, test)
+    found = Evaluation(scores=quality, robustness=robustness, pictures={}, notes=notes, again=again)
     found = found.model_copy(update={"pictures": drawn(net, test, found, folder)})
     (folder / EVALUATION).write_text(found.model_dump_json(indent=1))
     show(found, chosen.tasks, console)
     return found
+
+
+def judged(folder: Path) -> tuple[Recipe, Network, Rows, list[str]]:
+    """A trained network, calibrated, which is kept; the rows to measure it on; what could not be calibrated."""
+    chosen, _, net = restored(folder, fit.BEST)
+    notes = measure.calibrate(net, rows.load(folder / "valid.npz"))
+    fit.keep(folder / CALIBRATED, net.state_dict())
+    return chosen, net, rows.load(folder / "test.npz"), notes
 
 
 def drawn(net: Network, test: Rows, found: Evaluation, folder: Path) -> dict[str, list[str]]:
@@ -89,7 +116,7 @@ def drawn(net: Network, test: Rows, found: Evaluation, folder: Path) -> dict[str
     said = measure.answers(net, measure.ask(net, some, subset), subset)
     made: dict[str, list[str]] = {}
     for name, task in net.recipe.tasks.items():
-        made[name] = draw(name, task, said[name], some.targets[name], folder)
+        made[name] = draw(name, task, said[name], some.targets[name], folder) if name in said else []
         if curves := found.robustness[name]:
             made[name].append(f"{name}-robustness.svg")
             plots.robustness(curves, scores.FIRST[task.kind], folder / made[name][-1])
@@ -121,9 +148,7 @@ def export(folder: Path, to: Path) -> float:
         parts=chosen.parts,
         tasks=chosen.tasks,
         how=how,
-        scores=found.scores,
-        pictures=found.pictures,
-        notes=found.notes,
+        found=found,
         counts=run.rows,
     )
     (to / CARD).write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from models.fusion import Fusion
 from models.table import card, command, recipe, scores, start
-from models.table.found import Evaluation
+from models.table.evaluation import Evaluation
 from models.table.recipe import Recipe
 from service.bundle import read
 from service.model import Model

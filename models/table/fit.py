@@ -22,15 +22,18 @@ from models.table.network import Network
 from models.table.recipe import Recipe, TextPart, Training
 from models.table.rows import Rows, fewer
 from models.table.start import Spent
+from models.table.unlabelled import Summary, Usual
 from models.tokens import known
 from service.types import Array
 
 LARGE = 256  # rows of a batch that is not trained on
+CPU = torch.device("cpu")
 CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
 
 
 class Progress(NamedTuple):
-    epoch: int
+    epoch: int  # that is done
+    step: int  # of all epochs
     train: float  # loss
     valid: float
     best: float
@@ -61,7 +64,17 @@ def build(recipe: Recipe, vocabularies: Mapping[str, int], train: Rows | None, f
                 ids = part.input.tensors.ids
                 encoder.fit([row[ids] for row in train.rows if ids in row])
     net.fit({task: torch.from_numpy(values) for task, values in train.targets.items()})
+    for usual in (each for each in net.free.values() if isinstance(each, Usual)):
+        for i in range(len(recipe.parts)):
+            usual.fit(i, summaries(usual.summaries[i], train, i))
     return net
+
+
+def summaries(summary: Summary, train: Rows, part: int) -> Tensor:
+    """(N, size) of rows that have the part."""
+    chosen = np.flatnonzero(train.present[:, part])
+    pieces = [chosen[at : at + LARGE] for at in range(0, len(chosen), LARGE)]
+    return torch.cat([summary(tensor(train.take(piece), CPU)[0]) for piece in pieces])
 
 
 def tensor(rows: Rows, where: torch.device) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
@@ -97,16 +110,23 @@ def train(net: Network, rows: Mapping[str, Rows], folder: Path, tell: Callable[[
     recipe, training = net.recipe, net.recipe.training
     where = device(training)
     net.to(where)
-    steps = training.epochs * len(batches(len(rows["train"]), training.batch, np.random.default_rng(0)))
+    steps = count(training, rows["train"])
     if not steps:
         raise ValueError("one row is too few to train on")
     optimizer = AdamW([p for p in net.parameters() if p.requires_grad], training.rate, weight_decay=training.decay)
     schedule = OneCycleLR(optimizer, training.rate, steps, pct_start=0.15)
-    state = {"epoch": 0, "best": math.inf, "at": 0, "seconds": 0.0} | resume(folder, net, optimizer, schedule)
+    fresh = {"epoch": 0, "best": math.inf, "at": 0, "seconds": 0.0, "loss": math.nan, "valid": math.nan}
+    state = fresh | resume(folder, net, optimizer, schedule)
+
+    def step(done: int) -> None:
+        at = int(state["epoch"])
+        each = steps // training.epochs
+        tell(Progress(at, at * each + done, state["loss"], state["valid"], state["best"]))
+
     while state["epoch"] < training.epochs and state["epoch"] - state["at"] < training.patience:
         start = time.perf_counter()
-        loss = epoch(net, rows["train"], int(state["epoch"]), optimizer, schedule, where)
-        valid = validate(net, rows["valid"], where)
+        state["loss"] = epoch(net, rows["train"], int(state["epoch"]), optimizer, schedule, where, step)
+        valid = state["valid"] = validate(net, rows["valid"], where)
         state["epoch"] += 1
         state["seconds"] += time.perf_counter() - start
         if valid < state["best"]:
@@ -114,7 +134,7 @@ def train(net: Network, rows: Mapping[str, Rows], folder: Path, tell: Callable[[
             keep(folder / BEST, net.state_dict())
         states = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
         keep(folder / CHECKPOINT, {"state": state, **states})
-        tell(Progress(int(state["epoch"]), loss, valid, state["best"]))
+        step(0)
     if not (folder / BEST).exists():
         raise ValueError(f"training of {recipe.name} did not learn anything: no loss was finite; try a smaller rate")
     net.load_state_dict(torch.load(folder / BEST, weights_only=True, map_location=where))
@@ -122,7 +142,20 @@ def train(net: Network, rows: Mapping[str, Rows], folder: Path, tell: Callable[[
     return Spent(int(state["epoch"]), int(state["at"]), float(state["seconds"]), float(state["best"]))
 
 
-def epoch(net: Network, rows: Rows, number: int, optimizer: AdamW, schedule: OneCycleLR, where: torch.device) -> float:
+def count(training: Training, rows: Rows) -> int:
+    """Steps of all epochs."""
+    return training.epochs * len(batches(len(rows), training.batch, np.random.default_rng(0)))
+
+
+def epoch(
+    net: Network,
+    rows: Rows,
+    number: int,
+    optimizer: AdamW,
+    schedule: OneCycleLR,
+    where: torch.device,
+    step: Callable[[int], None],
+) -> float:
     """The mean loss."""
     training = net.recipe.training
     torch.manual_seed(net.recipe.seed + number)  # dropout is the same in a resumed run
@@ -131,10 +164,12 @@ def epoch(net: Network, rows: Rows, number: int, optimizer: AdamW, schedule: One
     net.train()
     losses = []
     for chosen in batches(len(rows), training.batch, rng):
-        batch, present, targets = tensor(varied(net.recipe, rows.take(chosen), rng), where)
+        some = rows.take(chosen)
+        batch, present, targets = tensor(varied(net.recipe, some, rng), where)
+        there = torch.from_numpy(some.present).to(where)
         with autocast(training, where):
-            answer = net(batch, present)
-        loss = net.loss(answer, targets, present)
+            answer = net(batch, present, there)
+        loss = net.loss(answer, targets, present, there)
         optimizer.zero_grad()
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch
         scaler.unscale_(optimizer)
@@ -143,6 +178,7 @@ def epoch(net: Network, rows: Rows, number: int, optimizer: AdamW, schedule: One
         scaler.update()
         schedule.step()
         losses.append(loss.item())
+        step(len(losses))
     return float(np.mean(losses))
 
 
@@ -161,7 +197,7 @@ def validate(net: Network, rows: Rows, where: torch.device) -> float:
     for at in range(0, len(rows), LARGE):
         some = rows.take(np.arange(at, min(at + LARGE, len(rows))))
         batch, present, targets = tensor(some, where)
-        total += net.loss(net(batch, present), targets, present).item() * len(some)
+        total += net.loss(net(batch, present), targets, present, present).item() * len(some)
     return total / len(rows)
 
 

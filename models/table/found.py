@@ -1,24 +1,17 @@
-"""What an evaluation found: kept, printed, drawn. Needs no torch."""
+"""What an evaluation found: printed and drawn. Needs no torch."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table as Shown
 
 from models.table import card, check, plots
-from models.table.columns import CLASSIFICATION, REGRESSION, Target
+from models.table.columns import ANOMALY, CLASSIFICATION, REGRESSION, Target
+from models.table.evaluation import Evaluation
 from models.table.rows import Rows
 from service.types import Array
-
-
-class Evaluation(BaseModel):
-    scores: dict[str, dict[str, dict[str, float]]]  # task -> subset -> measure
-    robustness: dict[str, dict[str, list[float]]]
-    pictures: dict[str, list[str]]
-    notes: list[str]
 
 
 def show(found: Evaluation, tasks: Mapping[str, Target], console: Console) -> None:
@@ -29,6 +22,12 @@ def show(found: Evaluation, tasks: Mapping[str, Target], console: Console) -> No
         for line in body:
             shown.add_row(*line)
         console.print(shown)
+        if found.again:
+            head, *body = card.spread(found.spread(name))
+            shown = Shown(*head, title=f"{name}: mean and deviation of {len(found.again) + 1} trainings")
+            for line in body:
+                shown.add_row(*line)
+            console.print(shown)
     for note in found.notes:
         console.print(f"not calibrated: {note}", markup=False)
 
@@ -42,7 +41,7 @@ def draw(name: str, task: Target, said: list[Array], truth: Array, folder: Path)
         return folder / files[-1]
 
     known = ~check.unknown(truth)
-    if not known.any():
+    if not known.any() and task.kind != ANOMALY:
         return []
     if task.kind == CLASSIFICATION:
         p, truth = said[0][known], truth[known]
@@ -53,6 +52,8 @@ def draw(name: str, task: Target, said: list[Array], truth: Array, folder: Path)
             rows = known[:, i]
             if rows.any():
                 plots.values(truth[rows, i], said[0][rows, i], said[1][rows, i], column, path(f"values{i or ''}"))
+    elif task.kind == ANOMALY:
+        plots.unusual(said[0], truth[:, 0] == 1, path("scores"))
     else:
         plots.reliability(said[0][known], truth[known] > 0, path("reliability"))
     return files

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from models.table.columns import CLASSIFICATION, REGRESSION, Column, Target
+from models.table.columns import ANOMALY, CLASSIFICATION, EMBEDDING, REGRESSION, Column, Target
 from service import bundle
 from service.bundle import Manifest
 from service.types import FLOAT, Row
 
 PRESENT = "present"
 WEIGHTS = "modality_weights"
+ANSWERS = {EMBEDDING: "vector", ANOMALY: "score"}
 
 
 def folder_for(to: Path) -> None:
@@ -59,10 +60,22 @@ def manifest(
     )
 
 
-def output(name: str, target: Target, coverage: float, unit: str | None) -> dict[str, Any]:
+def answers(name: str, target: Target) -> list[str]:
+    """The graph's names of what answers a task."""
     if target.kind == REGRESSION:
-        found: dict[str, Any] = {"kind": "regression", "tensor": f"{name}_value", "interval": f"{name}_interval"}
-        found |= {"coverage": coverage} | ({"unit": unit} if unit else {})
+        return [f"{name}_value", f"{name}_interval"]
+    return [f"{name}_{ANSWERS.get(target.kind, 'probabilities')}"]
+
+
+def output(name: str, target: Target, coverage: float, unit: str | None) -> dict[str, Any]:
+    tensor, *more = answers(name, target)
+    found: dict[str, Any] = {"kind": target.kind, "tensor": tensor}
+    if target.kind == REGRESSION:
+        found |= {"interval": more[0], "coverage": coverage} | ({"unit": unit} if unit else {})
         return found | ({"names": target.columns} if target.size > 1 else {})
-    kind = {"kind": target.kind, "tensor": f"{name}_probabilities", "labels": target.labels}
-    return kind if target.kind == CLASSIFICATION else kind | {"activation": "none"}
+    if target.kind == ANOMALY:
+        return found | {"threshold": 1.0}  # the graph divides by what few usual rows are over
+    if target.kind == EMBEDDING:
+        return found
+    found["labels"] = target.labels
+    return found if target.kind == CLASSIFICATION else found | {"activation": "none"}

@@ -11,14 +11,14 @@ from models.heads import Calibrated
 from models.heads.classify import UNKNOWN
 from models.heads.regress import Regressor
 from models.table import degrade as worse
-from models.table.columns import tensors
-from models.table.fit import LARGE, tensor
+from models.table.columns import EMBEDDING, tensors
+from models.table.fit import CPU, LARGE, tensor
 from models.table.network import Network, Reach, spread
+from models.table.retrieval import retrieval
 from models.table.rows import Rows
 from models.table.scores import FIRST, LEVELS, Scores, Subset, having, number, scores, subsets, title
+from models.table.unlabelled import Usual
 from service.types import Array
-
-CPU = torch.device("cpu")
 
 
 @torch.no_grad()
@@ -42,25 +42,43 @@ def ask(net: Network, rows: Rows, subset: Subset, level: Mapping[int, float] | N
 
 
 def calibrate(net: Network, valid: Rows) -> list[str]:
-    """Temperatures and intervals for each subset, from rows not trained on; returns what could not be calibrated."""
+    """Temperatures, intervals and what is usual for each subset, from rows not trained on; returns what could not be
+    calibrated."""
     without = []
     parts = list(net.recipe.parts)
     for subset in subsets(len(parts)):
         rows = valid.take(having(valid, subset))
         raw = ask(net, rows, subset) if len(rows) else {}
-        for name, head, calibrated in zip(net.recipe.tasks, net.tops, net.scales, strict=True):
+        for name, task in net.recipe.tasks.items():
+            if task.kind == EMBEDDING:
+                continue
             try:
                 if not raw:
                     raise ValueError("no such row")
-                truth = torch.from_numpy(rows.targets[name])
-                if isinstance(head, Regressor) and isinstance(calibrated, Reach):
-                    head.calibrate(raw[name], truth)
-                    calibrated.reach[number(subset)] = head.reach
-                elif isinstance(calibrated, Calibrated) and net.recipe.training.calibrate:
-                    calibrated.temperature[number(subset)] = temperature(raw[name], truth)
+                fitted(net, name, raw[name], torch.from_numpy(rows.targets[name]), subset)
             except ValueError as error:
                 without.append(f"{name} from {title(subset, parts)}: {error}")
     return without
+
+
+def fitted(net: Network, name: str, raw: Tensor, truth: Tensor, subset: Subset) -> None:
+    """Raises ValueError where there are too few rows."""
+    at = number(subset)
+    if name not in net.labelled:
+        usual = net.free[name]
+        assert isinstance(usual, Usual)
+        errors = usual.error(raw, torch.tensor(subset).expand_as(raw))[truth[:, 0] != 1]
+        if not len(errors):
+            raise ValueError("no usual row")
+        usual.calibrate(at, errors)
+        return
+    index = list(net.labelled).index(name)
+    head, calibrated = net.tops[index], net.scales[index]
+    if isinstance(head, Regressor) and isinstance(calibrated, Reach):
+        head.calibrate(raw, truth)
+        calibrated.reach[at] = head.reach
+    elif isinstance(calibrated, Calibrated) and net.recipe.training.calibrate:
+        calibrated.temperature[at] = temperature(raw, truth)
 
 
 def temperature(logits: Tensor, truth: Tensor) -> float:
@@ -76,11 +94,14 @@ def temperature(logits: Tensor, truth: Tensor) -> float:
 
 
 def answers(net: Network, raw: Mapping[str, Tensor], subset: Subset) -> dict[str, list[Array]]:
-    """Task -> [probabilities], or [values, intervals], as served."""
+    """Task -> [probabilities], [values, intervals] or [scores], as served; nothing of an embedding."""
     found = {}
+    present = torch.tensor(subset, dtype=torch.float32).expand(len(next(iter(raw.values()))), -1)
     with torch.no_grad():
-        for name, head, calibrated in zip(net.recipe.tasks, net.tops, net.scales, strict=True):
-            present = torch.tensor(subset, dtype=torch.float32).expand(len(raw[name]), -1)
+        for name, usual in net.free.items():
+            if isinstance(usual, Usual):
+                found[name] = [usual.served(raw[name], present)[:, 0].numpy()]
+        for name, head, calibrated in zip(net.labelled, net.tops, net.scales, strict=True):
             if isinstance(head, Regressor):
                 found[name] = [each.numpy() for each in spread(head, raw[name], calibrated(present))]
             else:
@@ -89,17 +110,28 @@ def answers(net: Network, raw: Mapping[str, Tensor], subset: Subset) -> dict[str
 
 
 def quality(net: Network, test: Rows) -> dict[str, dict[str, Scores]]:
-    """Task -> subset -> scores."""
+    """Task -> subset -> scores; of an embedding what is asked for what."""
     parts = list(net.recipe.parts)
     found: dict[str, dict[str, Scores]] = {name: {} for name in net.recipe.tasks}
+    for name in embeddings(net):
+        found[name] = retrieval(vectors(net, name, test), test.present, test.targets[name], parts)
     for subset in subsets(len(parts)):
         rows = test.take(having(test, subset))
         if len(rows):
             said = answers(net, ask(net, rows, subset), subset)
-            for name, task in net.recipe.tasks.items():
-                if scored := scores(task.kind, said[name], rows.targets[name]):
+            for name, values in said.items():
+                if scored := scores(net.recipe.tasks[name].kind, values, rows.targets[name]):
                     found[name][title(subset, parts)] = scored
     return found
+
+
+def embeddings(net: Network) -> list[str]:
+    return [name for name, task in net.recipe.tasks.items() if task.kind == EMBEDDING]
+
+
+def vectors(net: Network, name: str, rows: Rows, level: Mapping[int, float] | None = None) -> Array:
+    """(N, M, dimensions), of what is absent meaningless."""
+    return ask(net, rows, (1,) * len(net.recipe.parts), level)[name].numpy()
 
 
 def robustness(net: Network, test: Rows) -> dict[str, dict[str, list[float]]]:
@@ -107,14 +139,29 @@ def robustness(net: Network, test: Rows) -> dict[str, dict[str, list[float]]]:
     parts = list(net.recipe.parts)
     found: dict[str, dict[str, list[float]]] = {name: {} for name in net.recipe.tasks}
     for i, part in enumerate(parts):
+        for name in embeddings(net):
+            found[name] |= found_among(net, name, test, i)
         lone = tuple(int(j == i) for j in range(len(parts)))
         for label, subset in {f"{part} alone": lone, f"all, {part} degraded": (1,) * len(parts)}.items():
             rows = test.take(having(test, subset))
             if not len(rows) or (len(parts) == 1 and subset != lone):
                 continue
             at = [answers(net, ask(net, rows, subset, {i: level}), subset) for level in LEVELS]
-            for name, task in net.recipe.tasks.items():
-                line = [scores(task.kind, said[name], rows.targets[name]).get(FIRST[task.kind]) for said in at]
+            for name in at[0]:
+                kind = net.recipe.tasks[name].kind
+                line = [scores(kind, said[name], rows.targets[name]).get(FIRST[kind]) for said in at]
                 if all(each is not None for each in line):
                     found[name][label] = [float(each) for each in line if each is not None]
     return found
+
+
+def found_among(net: Network, name: str, test: Rows, part: int) -> dict[str, list[float]]:
+    """A degraded part -> how often the others are found by it, and it by them."""
+    parts = list(net.recipe.parts)
+    lines: dict[str, list[float]] = {}
+    for level in LEVELS:
+        held = vectors(net, name, test, {part: level})
+        for way, scored in retrieval(held, test.present, test.targets[name], parts).items():
+            if parts[part] in way.split(" -> "):
+                lines.setdefault(f"{way}, {parts[part]} degraded", []).append(scored[FIRST[EMBEDDING]])
+    return lines

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from models.heads import Calibrated, subset
-from models.heads.classify import UNKNOWN, Several, Single
-from models.heads.regress import Regressor
+from models.heads.classify import UNKNOWN, ClassificationSpec, MultilabelSpec, Several, Single
+from models.heads.regress import RegressionSpec, Regressor
 from models.table.columns import CLASSIFICATION, REGRESSION, bands, tensors
-from models.table.manifest import WEIGHTS
-from models.table.recipe import AudioPart, ImagePart, Recipe, TextPart
+from models.table.manifest import WEIGHTS, answers
+from models.table.recipe import AudioPart, ImagePart, Recipe, Task, TextPart
+from models.table.unlabelled import Batch, Space, Usual
+from models.table.unlabelled import build as unlabelled
 
-Batch = Mapping[str, Tensor]  # tensor name -> (B, ...)
 Top = Single | Several | Regressor
 SPACES = {"classification": "softmax", "multilabel": "sigmoid", "regression": "value"}
 
@@ -22,9 +23,9 @@ SPACES = {"classification": "softmax", "multilabel": "sigmoid", "regression": "v
 class Answer(NamedTuple):
     """By task: what its head says, and what each part would say by itself."""
 
-    raw: dict[str, Tensor]  # (B, K)
+    raw: dict[str, Tensor]  # (B, K); of a task without labels (B, M, ...)
     alone: dict[str, Tensor]  # (B, M, K)
-    weights: Tensor  # (B, M)
+    weights: Tensor | None  # (B, M), of a fusion
 
 
 class Reach(nn.Module):
@@ -47,24 +48,25 @@ class Network(nn.Module):
         super().__init__()
         self.recipe, width = recipe, recipe.width
         self.names = [tensors(part.input) for part in recipe.parts.values()]
-        self.tasks = list(recipe.tasks)
+        self.labelled = recipe.labelled
         self.encoders = nn.ModuleList(
             encoder(part, vocabularies.get(name, 0), width) for name, part in recipe.parts.items()
         )
-        count, sizes = len(recipe.parts), [task.size for task in recipe.tasks.values()]
+        count, tasks = len(recipe.parts), self.labelled.values()
         inner = [width, *recipe.dense]
         layers = [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in pairwise(inner)]
         self.dense = nn.Sequential(*layers)
-        specs = [task.head for task in recipe.tasks.values()]
-        self.heads = nn.ModuleList(spec.build(inner[-1], size) for spec, size in zip(specs, sizes, strict=True))
-        self.alone = nn.ModuleList(
-            nn.ModuleList(spec.build(width, size) for _ in recipe.parts)
-            for spec, size in zip(specs, sizes, strict=True)
-        )
-        self.fusions = nn.ModuleList(self._fusions(count, width))
+        self.heads = nn.ModuleList(top(task, inner[-1]) for task in tasks)
+        self.alone = nn.ModuleList(nn.ModuleList(top(task, width) for _ in recipe.parts) for task in tasks)
+        self.fusions = nn.ModuleList(self._fusions(count, width) if tasks else [])
         self.calibrated = nn.ModuleList(
             Reach(count, task.size) if task.kind == REGRESSION else Calibrated(count, space(task.kind))
-            for task in recipe.tasks.values()
+            for task in tasks
+        )
+        self.unlabelled = nn.ModuleList(
+            unlabelled(task.head, recipe.parts, vocabularies, width)
+            for name, task in recipe.tasks.items()
+            if name not in self.labelled
         )
 
     def _fusions(self, count: int, width: int) -> list[nn.Module]:
@@ -72,16 +74,21 @@ class Network(nn.Module):
         fusion = self.recipe.fusion
         if not self.recipe.late:
             return [fusion.build(count, width)]
-        made: list[nn.Module] = []
-        for task, head in zip(self.recipe.tasks.values(), self.tops, strict=True):
-            rows = head.linear.out_features
-            made.append(fusion.model_copy(update={"space": SPACES[task.kind]}).build(count, rows))
-        return made
+        return [
+            fusion.model_copy(update={"space": SPACES[task.kind]}).build(count, task.size)
+            for task in self.labelled.values()
+        ]
 
     @property
     def tops(self) -> list[Top]:
-        """The head of each task."""
+        """The head of each task with labels."""
         return cast("list[Top]", list(self.heads))
+
+    @property
+    def free(self) -> dict[str, Space | Usual]:
+        """What answers each task without labels."""
+        names = [name for name in self.recipe.tasks if name not in self.labelled]
+        return dict(zip(names, cast("list[Space | Usual]", list(self.unlabelled)), strict=True))
 
     @property
     def lone(self) -> list[list[Top]]:
@@ -95,38 +102,52 @@ class Network(nn.Module):
 
     def fit(self, targets: Mapping[str, Tensor]) -> None:
         """Training targets: scales of values, weights of rare classes."""
-        for name, head, alone in zip(self.tasks, self.tops, self.lone, strict=True):
+        for name, head, alone in zip(self.labelled, self.tops, self.lone, strict=True):
             for each in (head, *alone):
                 each.fit(targets[name])
 
-    def forward(self, batch: Batch, present: Tensor) -> Answer:
-        hidden = self.encode(batch, present)
+    def forward(self, batch: Batch, present: Tensor, there: Tensor | None = None) -> Answer:
+        """`there` (B, M) where training leaves out parts that a row has: what needs no label sees them all."""
+        whole = self.encode(batch, present if there is None else there)
+        raw: dict[str, Tensor] = {name: each(whole, batch) for name, each in self.free.items()}
+        if not self.labelled:
+            return Answer(raw, {}, None)
+        hidden = torch.where(present[..., None] > 0, whole, 0.0)
         alone = {
             name: torch.stack([head(hidden[:, i]) for i, head in enumerate(heads)], 1)
-            for name, heads in zip(self.tasks, self.lone, strict=True)
+            for name, heads in zip(self.labelled, self.lone, strict=True)
         }
-        raw, weights = self.answer(hidden, alone, present)
-        return Answer(raw, alone, weights)
+        fused, weights = self.answer(hidden, alone, present)
+        return Answer(raw | fused, alone, weights)
 
     def answer(self, hidden: Tensor, alone: Mapping[str, Tensor], present: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         if self.recipe.late:
-            fused = [fusion(alone[name], present) for name, fusion in zip(self.tasks, self.fusions, strict=True)]
-            return {name: raw for name, (raw, _) in zip(self.tasks, fused, strict=True)}, fused[0][1]
+            fused = [fusion(alone[name], present) for name, fusion in zip(self.labelled, self.fusions, strict=True)]
+            return {name: raw for name, (raw, _) in zip(self.labelled, fused, strict=True)}, fused[0][1]
         h, weights = self.fusions[0](hidden, present)
         h = self.dense(h)
-        return {name: head(h) for name, head in zip(self.tasks, self.heads, strict=True)}, weights
+        return {name: head(h) for name, head in zip(self.labelled, self.heads, strict=True)}, weights
 
     def encode(self, batch: Batch, present: Tensor) -> Tensor:
         """(B, M, width), zeros for what is absent, whatever its slot holds."""
         parts = [
-            encode(*(batch[name] for name in names)) for encode, names in zip(self.encoders, self.names, strict=True)
+            self.encoded(i, [batch[name] for name in names], present[:, i] > 0) for i, names in enumerate(self.names)
         ]
         return torch.where(present[..., None] > 0, torch.stack(parts, 1), 0.0)
 
-    def loss(self, answer: Answer, targets: Mapping[str, Tensor], present: Tensor) -> Tensor:
-        """Of the fused answers, and with a smaller weight of what each part says alone."""
+    def encoded(self, part: int, tensors: list[Tensor], there: Tensor) -> Tensor:
+        """(B, width). In training only of rows that have the part: batch norm must not see the zeros of the others."""
+        encoder, count = self.encoders[part], int(there.sum()) if self.training else 0
+        if not 1 < count < len(there):  # batch norm takes no single row
+            whole: Tensor = encoder(*tensors)
+            return whole
+        some: Tensor = encoder(*(each[there] for each in tensors))
+        return some.new_zeros(len(there), some.shape[1]).masked_scatter(there[:, None], some)
+
+    def loss(self, answer: Answer, targets: Mapping[str, Tensor], present: Tensor, there: Tensor) -> Tensor:
+        """Of the fused answers, with a smaller weight of what each part says alone, and of what needs no label."""
         total = torch.zeros((), device=present.device)
-        for (name, task), head, alone in zip(self.recipe.tasks.items(), self.tops, self.lone, strict=True):
+        for (name, task), head, alone in zip(self.labelled.items(), self.tops, self.lone, strict=True):
             loss = head.loss(answer.raw[name].float(), targets[name])
             for i, single in enumerate(alone):
                 raw = answer.alone[name][:, i].float()
@@ -134,25 +155,37 @@ class Network(nn.Module):
                     raw, masked(targets[name], present[:, i])
                 )
             total = total + task.weight * loss
+        for name, each in self.free.items():
+            total = total + self.recipe.tasks[name].weight * each.loss(answer.raw[name].float(), targets[name], there)
         return total
 
     def served(self, batch: Batch, present: Tensor) -> list[Tensor]:
-        """Each task's probabilities, or its values and their intervals; the weights of the parts at last."""
-        answer = self(batch, present)
-        out = []
-        for name, head, calibrated in zip(self.recipe.tasks, self.tops, self.scales, strict=True):
-            if isinstance(head, Regressor):
-                out += spread(head, answer.raw[name], calibrated(present))
+        """What `outputs` names, in that order."""
+        answer, scales, out = self(batch, present), dict(zip(self.labelled, self.scales, strict=True)), []
+        for name in self.recipe.tasks:
+            raw = answer.raw[name]
+            if name not in self.labelled:
+                out.append(self.free[name].served(raw, present))
+            elif self.labelled[name].kind == REGRESSION:
+                out += spread(self.regressor(name), raw, scales[name](present))
             else:
-                out.append(calibrated(answer.raw[name], present))
-        return [*out, answer.weights]
+                out.append(scales[name](raw, present))
+        return out if answer.weights is None else [*out, answer.weights]
+
+    def regressor(self, name: str) -> Regressor:
+        found = self.tops[list(self.labelled).index(name)]
+        assert isinstance(found, Regressor)
+        return found
 
     def outputs(self) -> list[str]:
-        """The graph's names of what `served` gives."""
-        names = []
-        for name, task in self.recipe.tasks.items():
-            names += [f"{name}_value", f"{name}_interval"] if task.kind == REGRESSION else [f"{name}_probabilities"]
-        return [*names, WEIGHTS]
+        """The graph's names of what `served` gives: each task's answer, the weights of a fusion's parts at last."""
+        names = [tensor for name, task in self.recipe.tasks.items() for tensor in answers(name, task)]
+        return [*names, WEIGHTS] if self.labelled else names
+
+
+def top(task: Task, width: int) -> Top:
+    assert isinstance(task.head, ClassificationSpec | MultilabelSpec | RegressionSpec)
+    return task.head.build(width, task.size)
 
 
 def space(kind: str) -> Literal["softmax", "sigmoid"]:

@@ -77,6 +77,20 @@ def robustness(lines: dict[str, list[float]], measure: str, path: Path) -> None:
     save(figure, path)
 
 
+def unusual(scores: Array, truth: Array, path: Path) -> None:
+    """How many rows have which score; over 1 is called an anomaly."""
+    figure, axes = canvas(5.6)
+    edges = np.geomspace(max(scores.min(), 1e-3), max(scores.max(), 1.1), 24).tolist()
+    shown = [(scores[~truth], "usual", "C0"), (scores[truth], "anomaly", "C3")]
+    for held, label, colour in shown:
+        if len(held):
+            axes.hist(held.clip(edges[0]), edges, label=label, color=colour, alpha=0.6)
+    axes.axvline(1, color="grey", linewidth=1)
+    axes.set(xscale="log", xlabel="score", ylabel="rows")
+    axes.legend()
+    save(figure, path)
+
+
 def values(truth: Array, said: Array, interval: Array, name: str, path: Path) -> None:
     """Each with its interval; on the diagonal it is right."""
     figure, axes = canvas()

@@ -12,9 +12,18 @@ from models.encoders.image import ImageCnnSpec
 from models.encoders.text import TextCnnSpec
 from models.fusion import Fusion
 from models.fusion.weighted import GatedSpec
-from models.heads.classify import ClassificationSpec, MultilabelSpec
-from models.heads.regress import RegressionSpec
-from models.table.columns import AudioColumn, ImageColumn, Name, Split, Target, TextColumn, filled
+from models.heads import Head
+from models.table.columns import (
+    EMBEDDING,
+    UNLABELLED,
+    AudioColumn,
+    ImageColumn,
+    Name,
+    Split,
+    Target,
+    TextColumn,
+    filled,
+)
 from service.bundle import explain
 from service.types import Spec
 
@@ -37,7 +46,7 @@ class AudioPart(AudioColumn):
 class Task(Target):
     """`head` holds the options of the kind's head, as models/heads has them."""
 
-    head: ClassificationSpec | MultilabelSpec | RegressionSpec = Field(discriminator="kind")
+    head: Head
 
     @model_validator(mode="before")
     @classmethod
@@ -45,6 +54,12 @@ class Task(Target):
         if isinstance(data, dict) and isinstance(data.get("head", {}), dict):
             return {**data, "head": {"kind": data.get("kind"), **data.get("head", {})}}
         return data
+
+    @model_validator(mode="after")
+    def has_its_kinds_head(self) -> "Task":
+        if self.head.kind != self.kind:
+            raise ValueError(f"head: is of {self.head.kind}, the task of {self.kind}")
+        return self
 
 
 class Training(Spec):
@@ -79,6 +94,9 @@ class Recipe(Spec):
     dense: list[Count] = Field([], description="layers between fusion and heads")
     tasks: dict[Name, Task] = Field(min_length=1)
     training: Training = Training()
+    repeats: int = Field(
+        0, ge=0, description="trainings of other splits and other first weights, which say how far the scores vary"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -91,7 +109,20 @@ class Recipe(Spec):
             raise ValueError("dense: a fusion of predictions has no layers after it")
         if shared := self.parts.keys() & self.tasks.keys():
             raise ValueError(f"{min(shared)}: a part and a task of one name")
+        if len(self.parts) < 2 and any(task.kind == EMBEDDING for task in self.tasks.values()):
+            raise ValueError("tasks: an embedding joins parts, and needs two of them")
+        if not self.labelled and (self.dense or "fusion" in self.model_fields_set):
+            raise ValueError("fusion, dense: no task takes them: embeddings and anomalies look at each part by itself")
         return self
+
+    def again(self, k: int) -> "Recipe":
+        """Of repetition k, from 1."""
+        return self.model_copy(update={"seed": self.seed + k, "split": self.split.again(k), "repeats": 0})
+
+    @property
+    def labelled(self) -> dict[str, Task]:
+        """The tasks whose answers stand in the table."""
+        return {name: task for name, task in self.tasks.items() if task.kind not in UNLABELLED}
 
     @property
     def late(self) -> bool:

@@ -127,7 +127,7 @@ def prepare(
     kept = [(each, row) for each, (row, wrong) in zip(lines, made, strict=True) if not wrong]
     lines = [each for each, _ in kept]
     splits = check.splits(lines, plan.split, plan.tasks, plan.seed) if lines else np.array([], str)
-    whole = check.classes(lines, splits, plan.tasks)
+    whole = check.classes(lines, splits, plan.tasks) + check.pairs(lines, splits, plan.parts, plan.tasks)
     whole += [
         Fault(0, part.column, "no row has this part")
         for part in plan.parts.values()

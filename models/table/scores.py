@@ -7,7 +7,7 @@ import numpy as np
 from sklearn import metrics
 
 from models.table.check import UNKNOWN
-from models.table.columns import CLASSIFICATION, REGRESSION
+from models.table.columns import ANOMALY, CLASSIFICATION, REGRESSION
 from models.table.rows import Rows
 from service.types import Array
 
@@ -15,7 +15,13 @@ Subset = tuple[int, ...]  # 1 where the part is there
 Scores = dict[str, float]
 BINS = 10
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of degradation
-FIRST = {"classification": "accuracy", "multilabel": "mAP", "regression": "MAE"}  # what plots and tables show
+FIRST = {  # what plots and tables show
+    "classification": "accuracy",
+    "multilabel": "mAP",
+    "regression": "MAE",
+    "embedding": "R@10",
+    "anomaly": "AUROC",
+}
 
 
 def subsets(parts: int) -> list[Subset]:
@@ -45,8 +51,22 @@ def scores(kind: str, said: list[Array], truth: Array) -> Scores:
         return single(said[0][known], truth[known]) if known.any() else {}
     if kind == REGRESSION:
         return values(said[0], said[1], truth) if (~np.isnan(truth)).any() else {}
+    if kind == ANOMALY:
+        return unusual(said[0], truth[:, 0] == 1)
     known = ~np.isnan(truth)
     return several(said[0], truth) if known.any() else {}
+
+
+def unusual(said: Array, truth: Array) -> Scores:
+    """Of scores whose threshold is 1: false alarms are the share of usual rows over it, found that of the others."""
+    found: Scores = {"rows": len(truth)}
+    if not truth.all():
+        found["false alarms"] = float((said[~truth] > 1).mean())
+    if truth.any():
+        found |= {"anomalies": int(truth.sum()), "found": float((said[truth] > 1).mean())}
+    if 0 < truth.sum() < len(truth):
+        found["AUROC"] = float(metrics.roc_auc_score(truth, said))
+    return found
 
 
 def single(p: Array, truth: Array) -> Scores:

@@ -8,20 +8,29 @@ import numpy as np
 import PIL.Image
 import soundfile
 
+from service.types import Array
+
 WORDS = {"calm": ("quiet", "still"), "busy": ("crowd", "traffic"), "alarm": ("siren", "danger")}
 
 
 def picture(kind: int, rng: np.random.Generator) -> bytes:
     pixels = rng.integers(0, 60, (16, 16, 3)).astype(np.uint8)
     pixels[4:12, 4:12, kind] = 220
+    return png(pixels)
+
+
+def png(pixels: Array) -> bytes:
     file = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(file, "PNG")
+    PIL.Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
     return file.getvalue()
 
 
 def sound(kind: int, rng: np.random.Generator) -> bytes:
     time = np.arange(2400) / 8000
-    samples = 0.4 * np.sin(2 * np.pi * 300 * 3**kind * time) + 0.02 * rng.normal(size=2400)
+    return wave(0.4 * np.sin(2 * np.pi * 300 * 3**kind * time) + 0.02 * rng.normal(size=2400))
+
+
+def wave(samples: Array) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, 8000, format="WAV")
     return file.getvalue()

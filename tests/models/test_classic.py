@@ -128,6 +128,15 @@ def test_the_recipe_of_classic_digits_is_valid() -> None:
     assert {task.estimator.kind for task in chosen.tasks.values()} == {"svm"}
 
 
+def test_an_embedding_is_not_for_an_estimator(tmp_path: Path) -> None:
+    file = written(tmp_path, "svm", "ridge", 9)
+    held = yaml.safe_load(file.read_text())
+    held["tasks"]["label"] = {"kind": "embedding", "estimator": {"kind": "svm"}}
+    file.write_text(yaml.safe_dump(held, sort_keys=False))
+    with pytest.raises(ValueError, match="embedding: is learned by a network"):
+        recipe.read(file)
+
+
 def test_an_estimator_that_cannot_do_the_task_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lasso is none for classification"):
         recipe.read(written(tmp_path, "lasso", "lasso", 9))

@@ -52,6 +52,18 @@ def test_a_row_without_a_class_does_not_count() -> None:
     assert head.loss(logits, torch.full((4,), -1)) == 0
 
 
+def test_two_classes_share_one_logit() -> None:
+    head, calibrated = ClassificationSpec(dropout=0).build(WIDTH, 2), Calibrated(1)
+    assert head.linear.out_features == 1
+    h, labels = torch.randn(8, WIDTH), torch.tensor([0, 1] * 4)
+    z = head.linear(h)[:, 0]
+    expected = functional.binary_cross_entropy_with_logits(z, labels.float())
+    assert torch.allclose(head.loss(head(h), labels), expected)
+    calibrated.temperature[1] = 2
+    p = calibrated(head(h), torch.ones(8, 1))
+    assert torch.allclose(p, torch.stack((1 - (z / 2).sigmoid(), (z / 2).sigmoid()), 1), atol=1e-6)
+
+
 def test_balanced_classes_weigh_the_same_in_sum() -> None:
     head = ClassificationSpec(balanced=True).build(WIDTH, 3)
     labels = torch.tensor([0] * 6 + [1] * 2 + [2] * 1 + [-1] * 5)

@@ -165,6 +165,27 @@ def test_a_column_a_label_holds_0_and_1() -> None:
         check.target(Line(2, {"wet": "maybe"}), task)
 
 
+def test_several_numbers_of_one_task_need_not_be_0_or_1() -> None:
+    task = Target(kind="regression", columns=["x", "y"])
+    assert check.target(Line(2, {"x": "1.5", "y": "-3"}), task).tolist() == [1.5, -3]
+
+
+def test_anomalies_are_left_to_the_test_with_all_of_their_group() -> None:
+    lines = [Line(i, {"odd": str(int(i % 10 == 0)), "group": str(i // 2)}) for i in range(40)]
+    tasks = {"odd": Target(kind="anomaly", columns=["odd"])}
+    found = check.splits(lines, Split(), tasks, 1)
+    assert all(split == "test" for each, split in zip(lines, found, strict=True) if each.text("odd") == "1")
+    assert {"train", "valid"} <= set(found)
+    grouped = check.splits(lines, Split(group="group"), tasks, 1)
+    assert (grouped[::2] == grouped[1::2]).all()
+
+
+def test_a_repetition_has_the_split_of_its_own_column() -> None:
+    split = Split(column="a", folds=["b", "c"])
+    assert [split.again(k).column for k in (1, 2, 3)] == ["b", "c", "b"]
+    assert Split().again(1) == Split()
+
+
 def test_rows_are_the_same_after_they_were_kept(tmp_path: Path) -> None:
     table, found = guessed(tmp_path)
     splits, sizes, _ = prepare(lines.read(table), found, tmp_path / "run", nothing)

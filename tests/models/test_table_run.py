@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import yaml
@@ -109,6 +110,28 @@ def test_three_kinds_of_task_are_trained_together_and_served(tmp_path: Path) -> 
     low, high = answer["level"]["interval"]
     assert low < answer["level"]["value"] < high
     assert {entry["label"] for entry in answer["signs"]["top"]} == {"busy", "calm"}
+
+
+def test_a_yes_or_no_is_answered_as_two_classes_of_one_sigmoid(tmp_path: Path) -> None:
+    made = tables.rows(tmp_path, 60)
+    table = [row | {"ok": "yes" if i % 3 else "no"} for i, row in enumerate(made)]
+    file = written(tmp_path, ["label"])
+    held = yaml.safe_load(file.read_text())
+    held["tasks"] = {"ok": {"kind": "classification", "columns": ["ok"], "labels": ["no", "yes"]}}
+    file.write_text(yaml.safe_dump(held, sort_keys=False))
+    tables.write(tmp_path / "table.csv", table)
+    trained(tmp_path, file)
+    assert command.evaluate(tmp_path / "run", console).scores["ok"]["note+photo+sound"]["accuracy"] > 0.8
+    command.export(tmp_path / "run", tmp_path / "bundle")
+    model = Model(read(tmp_path / "bundle"))
+    parts, _, _ = model.bundle.example()
+    row = model.encode(parts, {})
+    answer = model.decode(row | model.run([row])[0], parts)["outputs"]["ok"]
+    assert answer["label"] in ("yes", "no")
+    assert answer["score"] >= 0.5
+    assert sum(entry["score"] for entry in answer["top"]) == pytest.approx(1)
+    graph = onnx.load(tmp_path / "bundle" / "model.onnx").graph
+    assert [node.op_type for node in graph.node if "ok_probabilities" in node.output] == ["Sigmoid"]
 
 
 @pytest.mark.parametrize("fusion", ["concat", "low_rank", "average", "product"])
