@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --no-deps --require-hashes --only-binary :all: -r  # the lists are complete: no-deps keeps what they leave out, out
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check lint types rolling format train lock image
+.PHONY: help serve test check lint types rolling swaps format train lock image
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ types: .venv/torch  ## mypy --strict over service, models and tests
 
 rolling: .venv/dev  ## two replicas behind haproxy, then nginx, restarted in turn under load, five times: no request may fail
 	ROUNDS=5 $(BIN)/pytest tests/ops/test_rolling.py
+
+swaps: .venv/dev  ## a hundred swaps of a model in two workers under 32 connections: no request may fail, no memory may stay
+	SWAPS=100 $(BIN)/pytest -s tests/test_swap.py -k no_request_fails
 
 format: .venv/dev  ## format, and mend what the linter can
 	$(BIN)/ruff check --fix .

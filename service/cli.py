@@ -14,14 +14,14 @@ import orjson
 import typer
 from rich.console import Console
 
-from service import __version__, keys, logs, server, settings, tls, tracing
+from service import __version__, folders, keys, logs, server, settings, tls, tracing
 from service.bundle import read
+from service.changes import Changes
 from service.errors import BraidError, RequestError
 from service.explain import check
 from service.model import Model
-from service.registry import find
+from service.supervisor import Supervisor
 from service.types import Asked
-from service.workers import Supervisor
 
 app = typer.Typer(
     help="Serve multimodal ONNX models over REST: text, image and sound in one request, any subset of them.",
@@ -97,8 +97,8 @@ def serve(
         keys.read(chosen.keys)
     tls.context(chosen)
     tracing.check(chosen.traces)
-    found = find(chosen.bundles, chosen.variant)
-    Supervisor(partial(server.serve, found, chosen), chosen, logs.Log(chosen.log)).run()
+    lines = logs.Log(chosen.log)
+    Supervisor(partial(server.serve, chosen), chosen, lines, Changes(folders.find(chosen), chosen, lines)).run()
 
 
 @app.command()

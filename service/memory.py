@@ -1,7 +1,11 @@
-"""glibc's allocator, asked to keep less. Does nothing where there is another one."""
+"""Less memory: glibc's allocator asked to keep less, where there is one; a bound for what is not trusted with it."""
 
 import ctypes
-from contextlib import suppress
+import re
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 ARENAS = 2  # instead of eight a core: each keeps what its threads have freed, and a picture's pixels are megabytes
 M_ARENA_MAX = -8  # malloc.h
@@ -17,3 +21,22 @@ def trim() -> None:
     """Gives back what loading has freed: it would be kept, once more the size of the graph."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+@contextmanager
+def bounded(size: int | None) -> Iterator[None]:
+    """So many bytes more of its own may the process take inside; what needs more fails (RLIMIT_DATA, setrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if size is not None:
+        most = taken() + size
+        resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def taken() -> int:
+    """Bytes that the process has of its own, as RLIMIT_DATA counts them: private pages that may be written."""
+    found = re.search(r"^VmData:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return 1024 * int(found[1]) if found else 0

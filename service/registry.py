@@ -3,16 +3,16 @@
 import asyncio
 import os
 import time
-from collections.abc import Generator, Sequence
+import weakref
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from service import calibrate, tracing
+from service import calibrate, memory, tracing
 from service.admission import Admission
 from service.batcher import Batcher
-from service.bundle import MANIFEST, Bundle
-from service.bundle import read as read_bundle
+from service.bundle import Bundle
 from service.calibrate import MOST, Plan
 from service.errors import BundleError, DeadlineExceeded, Unavailable, UnknownModel
 from service.logs import Log
@@ -34,9 +34,7 @@ class Served:
     ) -> None:
         self.model, self.plan = model, plan
         self.metrics = metrics.of(model.manifest.name)
-        self.metrics.about(
-            model.manifest.version, model.bundle.variant or "", model.engine.providers[0], model.manifest.labels()
-        )
+        self.calibrated = False
         self.admission = Admission(settings.queue_items, settings.queue_bytes)
         self.inline = plan.inline if settings.engine == "auto" else settings.engine == "loop"
         self._settings, self._pool = settings, pool
@@ -52,12 +50,30 @@ class Served:
             joined=tracing.joined if settings.traces else None,
         )
         self._small: Batcher[tuple[Parts, Stages], Row] = Batcher(model.encode_all, size=MOST)
-        self.metrics.watch(
-            queue=lambda: len(self.batcher),
-            queue_bytes=lambda: sum(array.nbytes for row in self.batcher.waiting for array in row.values()),
-            held=lambda: self.admission.items,
-            held_bytes=lambda: self.admission.bytes,
+
+    def take_over(self, before: "Served | None") -> None:
+        """From here on it is what is served under its name. What the one before still holds counts as held."""
+        if before is not None:
+            self.admission = before.admission
+        self.metrics.watch(lambda: len(self.batcher), lambda: self.admission.items, lambda: self.admission.bytes)
+        model = self.model
+        self.metrics.about(
+            model.manifest.version, model.bundle.variant or "", model.engine.providers[0], model.manifest.labels()
         )
+
+    def retire(self, over: Callable[[], None]) -> None:
+        """When the last request that holds it is over, its graphs are let go in a thread, for that takes a while.
+
+        `over` is then called on the event loop.
+        """
+        loop, pool, engines = asyncio.get_running_loop(), self._pool, [self.model.engine, self.model.wide]
+
+        def let_go() -> None:
+            engines.clear()
+            memory.trim()
+            loop.call_soon_threadsafe(over)
+
+        weakref.finalize(self.model, lambda: loop.call_soon_threadsafe(pool.submit, let_go)).atexit = False
 
     def _batch(self) -> int:
         return self.model.most or self._settings.batch or self.plan.batch
@@ -118,6 +134,10 @@ def advanced(work: Work, answers: Sequence[Row] | None) -> tuple[list[Row], dict
         return [], end.value
 
 
+def about(bundle: Bundle) -> dict[str, Any]:
+    return {"model": bundle.manifest.name, "version": bundle.manifest.version}
+
+
 def cores() -> int:
     return len(os.sched_getaffinity(0))
 
@@ -127,6 +147,7 @@ class Registry:
         self.bundles = {bundle.manifest.name: bundle for bundle in bundles}
         self.served: dict[str, Served] = {}
         self.draining = False
+        self.leaving = 0  # models that were swapped out while requests still hold them
         self._settings, self._metrics, self._log = settings, metrics, log
         self._pool = ThreadPoolExecutor(cores(), "encode")
 
@@ -136,7 +157,7 @@ class Registry:
 
     @property
     def default(self) -> str:
-        return next(iter(self.bundles))
+        return next(iter(self.bundles), "")
 
     @property
     def workers(self) -> int:
@@ -146,23 +167,48 @@ class Registry:
     def load(self) -> None:
         """Loads and proves all bundles; blocks, so call it in a thread. Raises BundleError, SettingsError."""
         for name, bundle in self.bundles.items():
-            start = time.perf_counter()
-            served = self._load(bundle)
+            bundle.intact()
+            with memory.bounded(self._settings.load_bytes):
+                served = self.prepare(bundle)
+            served.take_over(None)
             self.served[name] = served
-            self._log.info(
-                "loaded",
-                {"model": name, "version": bundle.manifest.version, "seconds": round(time.perf_counter() - start, 3)},
-            )
 
-    def _load(self, bundle: Bundle) -> Served:
+    def prepare(self, bundle: Bundle) -> Served:
+        """Loads and proves one; blocks, and changes nothing. Raises BundleError, SettingsError."""
+        start = time.perf_counter()
         model = Model(bundle, limits=self._settings, providers=self._settings.providers)
         model.prove()
         plan = calibrate.recall(self._settings.cache, model) or calibrate.quick(model)
-        return Served(model, plan, self._settings, self._metrics, self._pool)
+        served = Served(model, plan, self._settings, self._metrics, self._pool)
+        self._log.info("loaded", {**about(bundle), "seconds": round(time.perf_counter() - start, 3)})
+        return served
+
+    def swap(self, prepared: Mapping[str, Served], names: Sequence[str]) -> None:
+        """From this turn of the event loop on these models are served, in this order; the first is the default one.
+
+        Requests that hold what was served until now finish on it.
+        """
+        before = self.served
+        self.served = {name: prepared[name] if name in prepared else before[name] for name in names}
+        self.bundles = {name: served.model.bundle for name, served in self.served.items()}
+        for name, served in prepared.items():
+            served.take_over(before.get(name))
+        for name, old in before.items():
+            if name not in self.served:
+                self._metrics.forget(name)
+            if self.served.get(name) is not old:
+                self.leaving += 1
+                old.retire(partial(self._left, about(old.model.bundle)))
+
+    def _left(self, which: Mapping[str, Any]) -> None:
+        self.leaving -= 1
+        self._log.info("released", which)
 
     async def calibrate(self) -> None:
-        """After all is ready: finds what is best for each model, and remembers it for the next start."""
+        """When all is ready: finds what is best for each model, and remembers it for the next start."""
         for name, served in self.served.items():
+            if served.calibrated:
+                continue
             try:
                 await served.widen()
             except BundleError as error:
@@ -170,6 +216,7 @@ class Registry:
             if served.plan.next:
                 await served.calibrate()
                 calibrate.remember(self._settings.cache, served.model, served.plan)
+            served.calibrated = True
             self._log.info("calibrated", {"model": name, "threads": served.threads, "plan": str(served.plan)})
 
     def get(self, name: str | None) -> Served:
@@ -177,20 +224,6 @@ class Registry:
         served = self.served.get(name or self.default)
         if served is not None:
             return served
-        if name and name not in self.bundles:
-            raise UnknownModel("no model of this name is served here")
+        if (name or self.default) not in self.bundles:
+            raise UnknownModel("no model of this name is served here" if name else "no model is served here")
         raise Unavailable("the model is still loading", retry_after=RETRY)
-
-
-def find(paths: Sequence[Path], variant: str | None = None) -> list[Bundle]:
-    """Bundles at these paths; a folder without a manifest stands for the bundles in it. Raises BundleError."""
-    if not paths:
-        raise BundleError("no bundle given; try: braid serve models/bundles/digits")
-    found = []
-    for path in paths:
-        inside = sorted(file.parent for file in path.glob(f"*/{MANIFEST}")) if not (path / MANIFEST).exists() else []
-        found += [read_bundle(folder, variant) for folder in inside or [path]]
-    names = [bundle.manifest.name for bundle in found]
-    if len(set(names)) < len(names):
-        raise BundleError("two bundles have the same name: " + ", ".join(names))
-    return found

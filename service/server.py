@@ -2,9 +2,10 @@
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from socket import SHUT_RDWR, socket
 from types import FrameType
 
@@ -12,8 +13,9 @@ import uvicorn
 
 from service import logs, memory, tls
 from service.bundle import Bundle
-from service.errors import StartError
+from service.errors import SettingsError, StartError
 from service.metrics import Metrics
+from service.orders import Orders
 from service.registry import Registry
 from service.settings import Settings
 from service.tracing import Tracer
@@ -26,7 +28,7 @@ from service.workers import Worker
 BACKLOG = 2048  # connections that may wait to be accepted
 
 
-def serve(bundles: Sequence[Bundle], settings: Settings, worker: Worker) -> None:
+def serve(settings: Settings, worker: Worker, bundles: Sequence[Bundle]) -> None:
     """Runs in a worker process until it is told to stop."""
     logs.adopt()
     logs.silence()
@@ -34,7 +36,7 @@ def serve(bundles: Sequence[Bundle], settings: Settings, worker: Worker) -> None
     log, metrics = logs.Log(settings.log), Metrics()
     registry = Registry(bundles, settings, metrics, log)
     with traces(settings.traces) as tracer:
-        Server(Calls(registry, settings, metrics, log, tracer), log, worker).run(sockets=[worker.bound])
+        Server(Calls(registry, settings, log, tracer), metrics, log, worker).run(sockets=[worker.bound])
 
 
 def traces(share: float) -> AbstractContextManager[Tracer | None]:
@@ -46,12 +48,13 @@ def traces(share: float) -> AbstractContextManager[Tracer | None]:
 
 
 class Server(uvicorn.Server):
-    def __init__(self, calls: Calls, log: logs.Log, worker: Worker) -> None:
+    def __init__(self, calls: Calls, metrics: Metrics, log: logs.Log, worker: Worker) -> None:
         settings = calls.settings
         self._secure = secure = tls.context(settings)
+        self._orders = Orders(calls.registry, worker, settings, metrics, self._renew)
         super().__init__(
             uvicorn.Config(
-                access.guarded(App(calls, worker), settings, calls.metrics, log),
+                access.guarded(App(calls, metrics, self._orders), settings, metrics, log),
                 http=Protocol,
                 ssl_context_factory=(lambda config, default: secure) if secure else None,
                 loop="uvloop",
@@ -65,13 +68,13 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=int(settings.grace),
             )
         )
-        self._registry, self._settings, self._metrics = calls.registry, settings, calls.metrics
+        self._registry, self._settings, self._metrics = calls.registry, settings, metrics
         self._log, self._worker = log, worker
         self._loop: asyncio.AbstractEventLoop | None = None  # until it runs
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         self._loop = loop = asyncio.get_running_loop()
-        loop.add_reader(self._worker.supervisor.fileno(), self._orphaned, loop)
+        loop.add_reader(self._worker.supervisor.fileno(), self._told, loop)
         if self._worker.first:
             await super().startup(sockets)
             self._loading = asyncio.create_task(self._load())
@@ -82,17 +85,20 @@ class Server(uvicorn.Server):
     async def _load(self) -> bool:
         """Whether the models are there."""
         try:
-            await asyncio.to_thread(self._registry.load)
+            await self._orders.load()
         except Exception as error:  # whatever it is, a server that never becomes ready must say why
             self._worker.tell(str(error) if isinstance(error, StartError) else f"loading failed: {error!r}")
             return False
-        self._log.info("ready", {"models": list(self._registry.served), "worker": self._worker.index})
+        self._log.info(
+            "ready", {"models": list(self._registry.served), "worker": self._worker.index, "pid": os.getpid()}
+        )
         self._worker.tell(self._registry.workers)
-        self._calibrating = asyncio.create_task(self._calibrate())
+        self._settling = asyncio.create_task(self._settle())
         return True
 
-    async def _calibrate(self) -> None:
-        await self._registry.calibrate()
+    async def _settle(self) -> None:
+        with suppress(asyncio.CancelledError):  # a change has come in between, and has started it again
+            await self._orders.calibrate()
         gc.collect()
         memory.trim()
         gc.freeze()  # what is loaded stays: the collector need not look at it again and again
@@ -103,10 +109,19 @@ class Server(uvicorn.Server):
             bound.shutdown(SHUT_RDWR)
         await super().shutdown(sockets)
 
-    def _orphaned(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The supervisor says nothing, so a readable pipe is one that it no longer holds."""
-        loop.remove_reader(self._worker.supervisor.fileno())
-        self.handle_exit(signal.SIGINT, None)
+    def _told(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Without a supervisor there is no worker."""
+        if not self._orders.hear():
+            loop.remove_reader(self._worker.supervisor.fileno())
+            self.handle_exit(signal.SIGINT, None)
+
+    def _renew(self) -> None:
+        """A pair of files that does not fit, as amid a renewal, changes nothing."""
+        if self._secure and self._settings.tls_cert and self._settings.tls_key:
+            try:
+                tls.renew(self._secure, self._settings.tls_cert, self._settings.tls_key)
+            except SettingsError as error:
+                self._log.warning("certificate not renewed", {"error": str(error)})
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: not ready at once, still accepting for `drain` seconds. SIGINT, or a second signal: no waiting."""

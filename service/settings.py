@@ -41,6 +41,10 @@ class Settings(BaseSettings, Limits):
     cache: Path | None = Field(
         Path("~/.cache/braid").expanduser(), description="folder for what was measured; may be missing or read-only"
     )
+    load_seconds: float = Field(300.0, gt=0, description="seconds that loading and proving a model may take")
+    load_bytes: Bytes | None = Field(
+        None, description="memory that loading a model may take (RLIMIT_DATA); unless given, what the machine has"
+    )
     queue_items: Count = Field(256, description="requests a model holds, from first byte to answer (429)")
     queue_bytes: Bytes = Field(256 * MIB, description="bytes of the bodies that a model holds (429)")
     rows: Count = Field(64, description="rows of one call of /v2 or inputs of one call of /v1/embeddings (422)")

@@ -1,27 +1,17 @@
-"""Worker processes that share the port: started, replaced when they die, stopped as one, scraped as one."""
+"""A worker process among its siblings: the port they share, what they tell each other and their supervisor."""
 
 import asyncio
-import multiprocessing
-import os
-import secrets
-import signal
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkProcess
+from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
 
 from service.errors import StartError
-from service.logs import Log
+from service.messages import Report
 from service.settings import Settings
 
-FORK = multiprocessing.get_context("fork")  # imports are paid for once, and their pages shared
-HURRY = 1.0  # seconds; a worker that lives no longer than this is not replaced at once
 PATIENCE = 0.5  # seconds a worker waits for what another says
-FAILED = 2  # exit code
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -35,8 +25,8 @@ class Worker:
     supervisor: Connection
     first: bool  # there is no other: answers probes while it loads; later ones listen when they can serve
 
-    def tell(self, said: int | str) -> None:
-        """How many workers the models are worth, or why they cannot be loaded."""
+    def tell(self, said: int | str | Report) -> None:
+        """How many workers the models are worth; or why they cannot be loaded; or of a change of what is served."""
         self.supervisor.send(said)
 
     async def answer_siblings(self, say: Callable[[], bytes]) -> asyncio.AbstractServer:
@@ -71,99 +61,6 @@ class Worker:
 
     def _address(self, index: int) -> str:
         return f"\0braid-{self.family}-{index}"  # Linux: a leading NUL is the abstract namespace
-
-
-class Supervisor:
-    """Loads no model. Starts with one worker, and adds the others when the first has said how many are worth it."""
-
-    def __init__(self, work: Callable[[Worker], None], settings: Settings, log: Log) -> None:
-        self._work, self._log = work, log
-        self._sockets = [listen(settings)]
-        self._count = FORK.Value("i", settings.workers or 1)
-        self._measured = settings.workers is None
-        self._living: dict[int, tuple[ForkProcess, Connection, float]] = {}  # index -> process, its pipe, start
-        self._family = secrets.token_hex(8)
-        self._stopping = False
-        self._scheme = "https" if settings.tls_cert else "http"
-
-    def run(self) -> None:
-        """Until a signal. Raises StartError if a worker's models cannot be loaded."""
-        heard, woken = socket.socketpair()  # signals are read, never handled amid a start: no new worker is forgotten
-        woken.setblocking(False)
-        signal.set_wakeup_fd(woken.fileno())
-        for sig in SIGNALS:
-            signal.signal(sig, lambda sig, frame: None)
-        host, port = self._sockets[0].getsockname()[:2]
-        self._log.info("listening", {"url": f"{self._scheme}://{host}:{port}"})
-        failure = None
-        self._fill()
-        while self._living:
-            news: list[int | Connection | socket.socket] = [process.sentinel for process, _, _ in self._living.values()]
-            news += [pipe for _, pipe, _ in self._living.values() if not pipe.closed]
-            if heard in wait([heard, *news], HURRY):
-                for number in heard.recv(len(SIGNALS)):
-                    self._stop(number)
-            for index, (process, pipe, _) in list(self._living.items()):
-                if not pipe.closed and pipe.poll():
-                    failure = self._heard(pipe) or failure
-                if not process.is_alive():
-                    self._bury(index)
-            self._fill()
-        if failure:
-            raise StartError(failure)
-
-    def _fill(self) -> None:
-        for index in range(self._count.value):
-            if index not in self._living and not self._stopping:
-                self._start(index)
-
-    def _start(self, index: int) -> None:
-        while len(self._sockets) <= index:
-            self._sockets.append(bind(self._sockets[0].getsockname()[:2], shared=True))
-        ours, theirs = FORK.Pipe()
-        worker = Worker(index, self._sockets[index], self._family, self._count, theirs, not self._living)
-        process = FORK.Process(target=self._child, args=(worker, ours))
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child has handlers of its own
-        process.start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        theirs.close()
-        self._living[index] = process, ours, time.monotonic()
-
-    def _child(self, worker: Worker, ours: Connection) -> None:
-        os.setpgrp()  # a terminal's Ctrl-C reaches the supervisor alone, which passes it on
-        ours.close()
-        signal.set_wakeup_fd(-1)
-        for sig in SIGNALS:
-            signal.signal(sig, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        self._work(worker)
-
-    def _heard(self, pipe: Connection) -> str | None:
-        """A failure, if that is what was said."""
-        try:
-            said = pipe.recv()
-        except EOFError:
-            pipe.close()
-            return None
-        if isinstance(said, str):
-            self._stop(signal.SIGINT)
-            return said
-        if self._measured:
-            self._count.value = max(self._count.value, said)
-        return None
-
-    def _bury(self, index: int) -> None:
-        process, pipe, started = self._living.pop(index)
-        pipe.close()
-        if not self._stopping:
-            self._log.warning("worker died", {"worker": index, "exit_code": process.exitcode})
-            time.sleep(max(0.0, HURRY - (time.monotonic() - started)))
-
-    def _stop(self, sig: int) -> None:
-        self._stopping = True
-        for process, _, _ in list(self._living.values()):
-            if process.pid and process.is_alive():
-                os.kill(process.pid, sig)
 
 
 def listen(settings: Settings) -> socket.socket:

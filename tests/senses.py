@@ -52,13 +52,17 @@ def write(
     slow: int = 0,
     batch: int | str = "batch",
     outputs: dict[str, Any] | None = None,
+    version: int = 7,
 ) -> bundle.Bundle:
-    """`slow` is a number of matrix products a run, whatever the batch; `batch` the graph's batch axis."""
+    """`slow` is a number of matrix products a run, whatever the batch; `batch` the graph's batch axis.
+
+    `measures` come times `version`, but for the usual one.
+    """
     folder.mkdir(parents=True)
-    onnx.save(graph(policy == "mask", slow, batch), folder / "model.onnx")
+    onnx.save(graph(policy == "mask", slow, batch, 1 if version == 7 else version), folder / "model.onnx")
     tokenizer().save(str(folder / "tokenizer.json"))
     parts = {"text": ("txt", b"a white noise"), "image": ("png", png(51)), "audio": ("wav", wav(0.25))}
-    described = manifest(name, policy)
+    described = manifest(name, policy) | {"version": str(version)}
     spec = bundle.Manifest.model_validate({**described, "outputs": outputs or described["outputs"]})
     model = Model(bundle.Bundle(folder=folder, manifest=spec))
     row = model.encode({part: data for part, (_, data) in parts.items()}, {})
@@ -102,8 +106,8 @@ def tokenizer() -> Tokenizer:
     return made
 
 
-def graph(masked: bool, slow: int, batch: int | str) -> onnx.ModelProto:
-    """measures (B, 3) = [sum of the text mask, mean of the pixels, rms of the samples] x present."""
+def graph(masked: bool, slow: int, batch: int | str, gain: int = 1) -> onnx.ModelProto:
+    """measures (B, 3) = [sum of the text mask, mean of the pixels, rms of the samples] x present x gain."""
     real, whole = TensorProto.FLOAT, TensorProto.INT64
     inputs = {
         "ids": (whole, [batch, "tokens"]),
@@ -126,12 +130,14 @@ def graph(masked: bool, slow: int, batch: int | str) -> onnx.ModelProto:
         node("Max", "heard_frames one", "frames_or_one"),
         node("Div", "energy frames_or_one", "mean_square"),
         node("Sqrt", "mean_square", "loudness"),
-        node("Concat", "tokens brightness loudness", "all", axis=1),
+        node("Concat", "tokens brightness loudness", "three", axis=1),
+        node("Mul", "three gain", "all"),
     ]
     constants: dict[str, NDArray[Any]] = {
         "ones": np.ones(len(WORDS), np.float32),  # one too few: [UNK] and all words but `poison`
         "last": np.array([1], np.int64),
         "one": np.array(1, np.float32),
+        "gain": np.array(gain, np.float32),
     }
     if masked:
         inputs["present"] = (real, [batch, 3])

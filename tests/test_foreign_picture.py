@@ -11,9 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from service.collate import Collate
+from service.collate import Collate, Port
 from service.inputs.image import Image
-from service.ports import Port
 from service.types import Row
 
 transformers = pytest.importorskip("transformers", reason="pip install .[dev]")

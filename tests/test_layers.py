@@ -13,18 +13,20 @@ FILES = sorted((ROOT / "service").rglob("*.py"))
 
 LAYERS = [  # from the top; a module may import what stands lower, and its neighbours inside a package
     {"cli"},
-    {"server", "bench", "score", "client"},
+    {"server", "supervisor", "bench", "score", "client"},
     {"spans"},
     {"web"},
-    {"workers", "registry", "tls"},
+    {"orders"},
+    {"workers", "registry", "tls", "changes"},
+    {"trial"},
+    {"folders"},
     {"keys"},
     {"settings", "calibrate", "explain", "metrics", "logs", "tracing"},
     {"model"},
-    {"engine", "fits"},
-    {"state"},
+    {"engine"},
     {"collate", "batcher", "admission", "bundle"},
     {"inputs", "outputs"},
-    {"limits", "memory", "graph", "ports"},
+    {"limits", "memory", "messages", "forks"},
     {"types", "errors"},
 ]
 HEIGHT = {module: -i for i, layer in enumerate(LAYERS) for module in layer}

@@ -7,14 +7,15 @@ import pytest
 
 from service.bundle import Bundle
 from service.errors import BundleError
+from service.folders import find
 from service.logs import Log
 from service.metrics import Metrics
-from service.registry import Registry, find
+from service.registry import Registry
 from service.settings import Settings
 
 
 def names(*paths: Path) -> list[str]:
-    return [bundle.manifest.name for bundle in find(paths)]
+    return [bundle.manifest.name for bundle in find(Settings(bundles=paths))]
 
 
 def test_a_folder_of_bundles_stands_for_all_of_them(bundle: Bundle, strict: Bundle, tmp_path: Path) -> None:
@@ -32,23 +33,23 @@ def test_one_broken_bundle_stops_the_start(bundle: Bundle, tmp_path: Path) -> No
     shutil.copytree(bundle.folder, tmp_path / "broken")
     (tmp_path / "broken" / "model.onnx").unlink()
     with pytest.raises(BundleError, match=r"model\.onnx"):
-        find([bundle.folder, tmp_path])
+        names(bundle.folder, tmp_path)
 
 
 def test_two_of_one_name_are_refused(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="same name"):
-        find([bundle.folder, bundle.folder])
+        names(bundle.folder, bundle.folder)
 
 
 @pytest.mark.parametrize("paths", [[], [Path("/nowhere")]])
 def test_nothing_to_serve_is_refused(paths: list[Path]) -> None:
     with pytest.raises(BundleError):
-        find(paths)
+        names(*paths)
 
 
 def test_an_empty_folder_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"no manifest\.yaml"):
-        find([tmp_path])
+        names(tmp_path)
 
 
 @pytest.mark.parametrize("batch", [1, 64])

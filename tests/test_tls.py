@@ -1,6 +1,7 @@
 """TLS by certificate files: what is refused at the start, and a real handshake."""
 
 import datetime
+import signal
 import ssl
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -98,6 +99,31 @@ def test_it_speaks_https_and_nothing_else(bundle: Bundle, tmp_path: Path) -> Non
         old = ssl.create_default_context(cafile=certificate)
         old.maximum_version = ssl.TLSVersion.TLSv1_2
         assert httpx.get(url + "/health/live", verify=old).status_code == 200
+    finally:
+        assert server.stop() == 0
+
+
+def test_a_renewed_certificate_is_shown_after_a_signal(bundle: Bundle, tmp_path: Path) -> None:
+    """Half a renewal, a certificate whose key has not come yet, changes nothing."""
+    certificate, key = pair(tmp_path, "one")
+    fresh, its_key = pair(tmp_path, "two")
+    files = {"BRAID_TLS_CERT": str(certificate), "BRAID_TLS_KEY": str(key), "BRAID_WORKERS": "2"}
+    server = Process([bundle.folder], {**PLAIN, **files}, None)
+
+    def shown() -> set[str]:
+        """On twelve connections, so that both workers are asked."""
+        return {ssl.get_server_certificate(("127.0.0.1", server.port)) for _ in range(12)}
+
+    try:
+        eventually(lambda: len(list(server.events("ready"))) == 2)
+        old, new = certificate.read_text(), fresh.read_text()
+        certificate.write_text(new)
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: len(list(server.events("certificate not renewed"))) == 2)
+        assert shown() == {old}
+        key.write_bytes(its_key.read_bytes())
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: shown() == {new})
     finally:
         assert server.stop() == 0
 

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from service import __version__
 from service.errors import MethodNotAllowed, NotFound, RequestError, Unavailable
 from service.metrics import Metrics, merged
+from service.orders import Orders
 from service.registry import RETRY, Registry
 from service.settings import Settings
 from service.web import docs, openapi, pages, problems
@@ -21,7 +22,6 @@ from service.web.models import describe
 from service.web.oip import routes
 from service.web.oip.infer import Infer
 from service.web.predict import Predict
-from service.workers import Worker
 
 PREDICT = re.compile(r"/v1/(?:models/([^/]+)/)?(predict|explain)")
 INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
@@ -32,9 +32,9 @@ EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 class App:
     """FastAPI's own middleware costs 0.1 ms a request, a fifth of a tiny model's: calls of models go past it."""
 
-    def __init__(self, calls: Calls, worker: Worker) -> None:
+    def __init__(self, calls: Calls, metrics: Metrics, orders: Orders) -> None:
         self._predict, self._infer, self._embed = Predict(calls), Infer(calls), Embeddings(calls)
-        self._rest = rest(calls.registry, calls.settings, calls.metrics, worker)
+        self._rest = rest(calls.registry, calls.settings, metrics, orders)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
@@ -48,7 +48,7 @@ class App:
             await self._rest(scope, receive, send)
 
 
-def rest(registry: Registry, settings: Settings, metrics: Metrics, worker: Worker) -> FastAPI:
+def rest(registry: Registry, settings: Settings, metrics: Metrics, orders: Orders) -> FastAPI:
     app = FastAPI(title="Braid", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None)
     app.add_exception_handler(RequestError, refused)
     app.add_exception_handler(HTTPException, unrouted)
@@ -64,7 +64,7 @@ def rest(registry: Registry, settings: Settings, metrics: Metrics, worker: Worke
         return {"status": "ready"}
 
     async def exposition() -> bytes:
-        return merged([metrics.render(), *await worker.ask_siblings()])
+        return merged([metrics.render(), *await orders.worker.ask_siblings()])
 
     @app.get("/metrics", tags=["health"], summary="Prometheus' text format", response_class=Response)
     async def scrape() -> Response:

@@ -1,0 +1,40 @@
+"""The folders given at the start to bundles: all of them, or the one of a name. A name never becomes a path."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from service.bundle import MANIFEST, Bundle, named, read
+from service.errors import BundleError, UnknownModel
+from service.settings import Settings
+
+
+def find(settings: Settings) -> list[Bundle]:
+    """All bundles, in the operator's order. Raises BundleError."""
+    if not settings.bundles:
+        raise BundleError("no bundle given; try: braid serve models/bundles/digits")
+    found = [read(folder, settings.variant) for folder in folders(settings.bundles)]
+    names = [bundle.manifest.name for bundle in found]
+    if len(set(names)) < len(names):
+        raise BundleError("two bundles have the same name: " + ", ".join(names))
+    return found
+
+
+def find_one(settings: Settings, name: str) -> Bundle:
+    """Others may be broken meanwhile. Raises UnknownModel, BundleError."""
+    found = [folder for folder in folders(settings.bundles) if named(folder) == name]
+    if not found:
+        raise UnknownModel("no bundle of this name is in the folders that were given at the start")
+    if len(found) > 1:
+        raise BundleError(f"two bundles have the same name: {found[0]}, {found[1]}")
+    return read(found[0], settings.variant)
+
+
+def folders(paths: Sequence[Path]) -> Iterator[Path]:
+    """A folder without a manifest stands for the bundles in it, but for those whose name begins with a dot.
+
+    Links to folders are followed here and now: what they lead to later is another bundle.
+    """
+    for path in paths:
+        inside = [] if (path / MANIFEST).exists() else sorted(file.parent for file in path.glob(f"*/{MANIFEST}"))
+        for folder in [one for one in inside if not one.name.startswith(".")] or [path]:
+            yield folder.resolve()
