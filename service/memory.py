@@ -8,13 +8,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ARENAS = 2  # instead of eight a core: each keeps what its threads have freed, and a picture's pixels are megabytes
-M_ARENA_MAX = -8  # malloc.h
+LARGE = 4 * 2**20  # bytes that are given back as soon as they are free; else the threshold grows with what is freed
+M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
 
 
-def few_arenas() -> None:
+def keep_little() -> None:
     """Before threads are started."""
     with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, ARENAS)
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_ARENA_MAX, ARENAS)
+        libc.mallopt(M_MMAP_THRESHOLD, LARGE)
+        libc.mallopt(M_TRIM_THRESHOLD, 2 * LARGE)
 
 
 def trim() -> None:

@@ -32,7 +32,7 @@ def serve(settings: Settings, worker: Worker, bundles: Sequence[Bundle]) -> None
     """Runs in a worker process until it is told to stop."""
     logs.adopt()
     logs.silence()
-    memory.few_arenas()
+    memory.keep_little()
     log, metrics = logs.Log(settings.log), Metrics()
     registry = Registry(bundles, settings, metrics, log)
     with traces(settings.traces) as tracer:

@@ -117,3 +117,16 @@ def serve(
         server.stop()
         raise
     assert server.stop() == code, server.lines
+
+
+def descendants(pid: int) -> list[int]:
+    children = [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+    return [pid, *(process for child in children for process in descendants(child))]
+
+
+def written(server: Server) -> int:
+    """Bytes that the processes have sent to storage."""
+    tables = [Path(f"/proc/{pid}/io").read_text().splitlines() for pid in descendants(server.process.pid)]
+    return sum(int(line.split()[1]) for table in tables for line in table if line.startswith("write_bytes"))

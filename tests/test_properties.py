@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 from service.bundle import Bundle
 from service.model import Model
 from tests import senses
-from tests.process import Server, eventually, serve
+from tests.process import Server, descendants, eventually, serve, written
 
 WHITE = senses.png(255)
 
@@ -277,19 +277,6 @@ def big_picture() -> bytes:
     out = io.BytesIO()
     Image.fromarray(noise).save(out, "PNG", pnginfo=said, compress_level=0)
     return out.getvalue()
-
-
-def descendants(pid: int) -> list[int]:
-    children = [
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    ]
-    return [pid, *(process for child in children for process in descendants(child))]
-
-
-def written(server: Server) -> int:
-    """Bytes that the processes have sent to storage."""
-    tables = [Path(f"/proc/{pid}/io").read_text().splitlines() for pid in descendants(server.process.pid)]
-    return sum(int(line.split()[1]) for table in tables for line in table if line.startswith("write_bytes"))
 
 
 def test_nothing_of_an_upload_is_written_to_disk_or_log_or_sent_back(bundle: Bundle, tmp_path: Path) -> None:

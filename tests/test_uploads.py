@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import random
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -273,11 +274,19 @@ def test_long_values_mean_what_short_ones_mean(data: bytes, text: str, blank: st
     assert read(written, JSON) == {"audio": data, "text": f':"{text}'.encode()}
 
 
-@pytest.mark.parametrize("text", ["\U0001f600" + "a " * 2 * 10**6, "a " * 2 * 10**6 + "\u4e2d"])
+@pytest.mark.parametrize("text", ["\U0001f600" + "a " * 3 * 10**6, "a " * 3 * 10**6 + "\u4e2d", "a " * 3 * 10**6])
 @pytest.mark.parametrize("ascii", [True, False])
-def test_megabytes_of_wide_characters_are_refused_before_they_are_decoded(text: str, ascii: bool) -> None:
+def test_megabytes_of_text_are_refused_before_they_are_decoded(text: str, ascii: bool) -> None:
     with pytest.raises(TooLarge):
         read(json.dumps({"inputs": {"text": text}}, ensure_ascii=ascii).encode(), JSON)
+
+
+@pytest.mark.parametrize(("slash", "plus"), [("\\/", "+"), ("/", "\\u002B"), ("\\u002f", "\\u002b")])
+@pytest.mark.parametrize("size", [100, 5 * 2**20])
+def test_base64_may_be_escaped_as_other_languages_do(slash: str, plus: str, size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    encoded = base64.b64encode(data).decode().replace("+", plus).replace("/", slash)
+    assert read(f'{{"inputs": {{"image": {{"base64": "{encoded}"}}}}}}'.encode(), JSON) == {"image": data}
 
 
 def test_a_part_that_is_too_large_is_refused_before_its_base64_is_decoded() -> None:

@@ -18,9 +18,12 @@ from service.web.asgi import Disconnected, Receive, Scope, header
 PLAIN_ENCODINGS = {"", "7bit", "8bit", "binary"}
 LENGTH = 1024  # bytes of a JSON value that is long
 LONG = re.compile(rb':[ \t\r\n]*"([0-9A-Za-z+/]{%d,}={0,2})"' % LENGTH)
+ESCAPED = re.compile(
+    rb':[ \t\r\n]*"((?:[0-9A-Za-z+/]++|\\/|\\u002[BbFf]){20,}+={0,2})"'
+)  # as PHP and .NET write base64
+SLASH, PLUS = re.compile(rb"\\(?:/|u002[Ff])"), re.compile(rb"\\u002[Bb]")
 TOKEN = secrets.token_hex(16)  # stands for a long value; no client knows it
-WORDS = 2 * MIB  # bytes of a JSON body without its long values, beyond which it must be ASCII
-WIDE = re.compile(rb"\\u(?!00[0-7])")
+WORDS = 4 * MIB  # bytes of a JSON body without its long values
 
 Bytes = bytes | memoryview
 
@@ -163,16 +166,22 @@ def parsed(data: bytes) -> object:
     Raises Malformed, TooLarge, DuplicatePart.
     """
     lifted: dict[str, memoryview] = {}
-    view = memoryview(data)
+    text, view = data, memoryview(data)
 
     def lift(match: re.Match[bytes]) -> bytes:
         token = f"{TOKEN}{len(lifted)}"
-        lifted[token] = view[slice(*match.span(1))]
+        if match.re is LONG:
+            lifted[token] = view[slice(*match.span(1))]
+        else:
+            lifted[token] = memoryview(PLUS.sub(b"+", SLASH.sub(b"/", match[1])))
         return b':"%s"' % token.encode()
 
-    text = LONG.sub(lift, data) if len(data) > LENGTH else data
-    if len(text) > WORDS and (WIDE.search(text) or not text.isascii()):
-        raise TooLarge("more text than all parts may have", limit=WORDS)  # each of its characters would take 4 bytes
+    if len(text) > LENGTH:
+        text = LONG.sub(lift, data)
+    if len(text) > WORDS:
+        text = ESCAPED.sub(lift, text)
+    if len(text) > WORDS:
+        raise TooLarge("more text than all parts may have", limit=WORDS)
     try:
         return json.loads(text.decode("utf-8"), object_pairs_hook=partial(unique, lifted), parse_constant=no_constant)
     except (ValueError, RecursionError) as error:
