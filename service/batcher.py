@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -60,6 +60,10 @@ class Batcher(Generic[Item, Result]):
     def __len__(self) -> int:
         """Calls that wait for a batch."""
         return len(self._waiting)
+
+    @property
+    def waiting(self) -> Iterator[Item]:
+        return (entry.item for entry in self._waiting)
 
     async def __call__(
         self, item: Item, stages: Stages, *, deadline: float = float("inf"), patient: bool = False

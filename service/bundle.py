@@ -2,16 +2,18 @@
 
 import hashlib
 import io
+import os
 import zipfile
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from service import graph
 from service.errors import BundleError
 from service.inputs import Input
 from service.outputs import Output
@@ -54,14 +56,21 @@ class Manifest(Spec):
     inputs: dict[Name, Input] = Field(min_length=1, description="part name -> how its bytes become tensors")
     missing: Missing = Missing()
     outputs: dict[Name, Output] = Field(min_length=1, description="answer name -> what the tensor means")
+    batch: int | None = Field(None, gt=0, description="rows of one run at most; 1: the graph never sees several")
+    constants: dict[str, bool | int | float | list[Any]] = Field(
+        {}, description="input of the graph that no part feeds -> a number for all of it, or nested lists of its shape"
+    )
+    whole: list[str] = Field([], description="inputs and outputs without a batch axis; rows then run one at a time")
     prior: dict[str, list[float]] = Field({}, description="output tensor -> the answer with no part at all")
     variants: dict[Name, Variant] = Field({}, description="name -> another file of the graph, chosen by --variant")
     sha256: dict[str, str] = Field({}, description="file -> digest; all files but the manifest and the card")
 
+    def graphs(self) -> list[str]:
+        return [GRAPH, *(variant.file for variant in self.variants.values())]
+
     def files(self) -> list[str]:
         """All that the manifest names."""
-        graphs = [GRAPH, *(variant.file for variant in self.variants.values())]
-        return graphs + [file for spec in self.inputs.values() for file in spec.files()]
+        return self.graphs() + [file for spec in self.inputs.values() for file in spec.files()]
 
     def labels(self) -> dict[str, list[str]]:
         """Output -> its labels, of those that have some of their own."""
@@ -117,8 +126,8 @@ class Bundle(Spec):
         path = self.folder / MANIFEST
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != self.digest:
             raise BundleError(f"{path}: no longer that of the bundle that is served")
-        for file, digest in self.manifest.sha256.items():
-            check(self.folder, file, digest)
+        for file, expected in self.manifest.sha256.items():
+            check(self.folder, file, expected)
 
 
 def read(folder: Path, variant: str | None = None) -> Bundle:
@@ -135,6 +144,9 @@ def read(folder: Path, variant: str | None = None) -> Bundle:
         raise BundleError(f"{folder}: no variant {variant!r}; it has {have}")
     for file in dict.fromkeys([*manifest.files(), *REPLAYED, *manifest.sha256]):
         check(folder, file, manifest.sha256.get(file))
+    for file in weights(folder, manifest):
+        if file not in manifest.sha256:
+            check(folder, file, None)
     return Bundle(
         folder=folder,
         manifest=manifest,
@@ -169,16 +181,35 @@ def explain(error: ValidationError) -> str:
     return f"{where}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
 
 
-def check(folder: Path, file: str, digest: str | None) -> None:
+def weights(folder: Path, manifest: Manifest) -> list[str]:
+    """Files beside the graphs that hold numbers of them. Raises BundleError on a graph that cannot be served."""
+    found: dict[str, int] = {}
+    for name in manifest.graphs():
+        made = graph.read(folder / name)
+        graph.check(folder / name, made)
+        for one in made.external:
+            file = (PurePosixPath(name).parent / one.file).as_posix()
+            found[file] = max(found.get(file, 0), one.end)
+    for file, end in found.items():
+        if (size := regular(folder, file).stat().st_size) < end:
+            raise BundleError(f"{folder / file}: ends after {size} bytes; the graph's weights need {end}")
+    return list(found)
+
+
+def check(folder: Path, file: str, expected: str | None) -> None:
     path = regular(folder, file)
-    if digest is None:
+    if expected is None:
         raise BundleError(f"{folder / MANIFEST}: sha256: no digest of {file}")
     with path.open("rb") as stream:
         if stream.read(len(LFS)) == LFS:
             raise BundleError(f"{path}: a git-LFS pointer, not the file; run `git lfs pull`")
-        stream.seek(0)
-        if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
-            raise BundleError(f"{path}: not the file that the manifest describes (sha256 differs)")
+    if digest(path) != expected:
+        raise BundleError(f"{path}: not the file that the manifest describes (sha256 differs)")
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def regular(folder: Path, file: str) -> Path:
@@ -188,6 +219,8 @@ def regular(folder: Path, file: str) -> Path:
         raise BundleError(f"{folder}: {file} is not a regular file of the bundle")
     if path.stat().st_nlink > 1:
         raise BundleError(f"{path}: has another name elsewhere (a hard link); try: cp")
+    if not os.access(path, os.R_OK, effective_ids=True):
+        raise BundleError(f"{path}: this user may not read it; try: chmod a+r")
     return path
 
 
@@ -210,8 +243,10 @@ def write(folder: Path, manifest: Manifest, parts: Mapping[str, tuple[str, bytes
         (example / f"{name}.{ending}").write_bytes(data)
     np.savez_compressed(example / "row.npz", allow_pickle=False, **row)
     np.savez_compressed(example / "outputs.npz", allow_pickle=False, **outputs)
-    files = sorted({*manifest.files(), *(str(file.relative_to(folder)) for file in example.iterdir())})
-    digests = {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files}
+    files = sorted(
+        {*manifest.files(), *weights(folder, manifest), *(str(file.relative_to(folder)) for file in example.iterdir())}
+    )
+    digests = {file: digest(folder / file) for file in files}
     manifest = manifest.model_copy(update={"sha256": digests})
     text = yaml.safe_dump(manifest.model_dump(by_alias=True, exclude_unset=True), sort_keys=False, allow_unicode=True)
     (folder / MANIFEST).write_text(text)

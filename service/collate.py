@@ -1,27 +1,15 @@
 """Rows to batches: which rows may share a run of the graph, and how they become one feed."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from service.ports import Port
 from service.types import Array, Row
 
 CELLS = 2**24  # numbers in the padded tensors of one run; 64 MiB of float32
 WASTE = 2  # padding at most doubles a row
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """An input of the graph, batch axis first; None is a dynamic axis."""
-
-    dtype: Any
-    shape: tuple[int | None, ...]
-
-    def blank(self) -> tuple[int, ...]:
-        """The smallest slot of an absent part."""
-        return tuple(size or 1 for size in self.shape[1:])
 
 
 class Collate:
@@ -31,12 +19,14 @@ class Collate:
     the whole stays within `CELLS`, so that neither time nor memory follows the longest.
     """
 
-    def __init__(self, ports: Mapping[str, Port], masked: Collection[str]) -> None:
+    def __init__(self, ports: Mapping[str, Port], masked: Collection[str], most: int | None = None) -> None:
+        """`masked`: tensors whose padding a mask covers; `most` rows share a run, fewer if the graph says so."""
         self.ports = ports
-        dynamic = [name for name, port in ports.items() if None in port.shape[1:]]
+        dynamic = [name for name, port in ports.items() if None in port.shape[1:] or not port.shape]
         self._padded = [name for name in dynamic if name in masked]
         self._rigid = [name for name in dynamic if name not in masked]
-        self.most = next((port.shape[0] for port in ports.values() if port.shape and port.shape[0]), None)
+        axes = [port.shape[0] for port in ports.values() if port.shape and port.shape[0]]
+        self.most = min([*axes, most] if most else axes, default=None)
 
     def groups(self, rows: Sequence[Row]) -> list[list[int]]:
         """Indices of rows that share a run; each row in one group."""

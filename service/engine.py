@@ -13,12 +13,13 @@ import numpy as np
 import onnxruntime
 
 from service import memory
-from service.collate import Port
 from service.errors import BundleError, SettingsError
+from service.ports import Port, Ports
 from service.types import Array
 
 VERSION: str = onnxruntime.__version__
 CPU = "CPUExecutionProvider"
+NONE: Mapping[str, Any] = {}
 BUFFERS = 64  # inputs kept on a device
 ELEMENTS = {
     "tensor(float)": np.float32,
@@ -29,6 +30,14 @@ ELEMENTS = {
     "tensor(uint8)": np.uint8,
     "tensor(bool)": np.bool_,
 }
+ANSWERS = ELEMENTS | {  # outputs that numpy can hold; sequences, maps and bfloat16 are not asked for
+    "tensor(int8)": np.int8,
+    "tensor(int16)": np.int16,
+    "tensor(uint16)": np.uint16,
+    "tensor(uint32)": np.uint32,
+    "tensor(uint64)": np.uint64,
+    "tensor(string)": np.object_,
+}
 
 
 class Engine:
@@ -37,13 +46,24 @@ class Engine:
     On a CPU it may be called from any threads, elsewhere from one at a time.
     """
 
-    def __init__(self, graph: Path, providers: Sequence[str], threads: int) -> None:
-        """Raises BundleError, SettingsError."""
+    def __init__(
+        self,
+        graph: Path,
+        providers: Sequence[str],
+        threads: int,
+        *,
+        constants: Mapping[str, Any] = NONE,
+        whole: Sequence[str] = (),
+    ) -> None:
+        """`constants` and `whole` as in Ports. Raises BundleError, SettingsError."""
         self.providers, self.threads = tuple(providers), threads
         self._session = load(graph, providers, threads)
-        self.inputs = {port.name: Port(element(port), axes(port)) for port in self._session.get_inputs()}
-        self.outputs = {port.name: axes(port) for port in self._session.get_outputs()}
-        self.types = {port.name: ELEMENTS.get(port.type, np.object_) for port in self._session.get_outputs()}
+        inputs = {port.name: Port(element(port), axes(port)) for port in self._session.get_inputs()}
+        answers = [port for port in self._session.get_outputs() if port.type in ANSWERS]
+        ports = Ports(inputs, {port.name: axes(port) for port in answers}, constants, whole)
+        self.inputs, self.outputs = ports.inputs, ports.outputs
+        self.types = {port.name: ANSWERS[port.type] for port in answers}
+        self._ports = None if ports.plain else ports
         self._names = list(self.outputs)
         self._buffers = None if provider(providers[0]) == CPU else Buffers("cuda")
 
@@ -54,15 +74,20 @@ class Engine:
 
     def __call__(self, feed: Mapping[str, Array]) -> Sequence[Array]:
         """The outputs in their order, batch axis first."""
+        if self._ports:
+            return self._ports.answers(self._run(self._ports.feed(feed)))
+        return self._run(feed)
+
+    def _run(self, feed: Mapping[str, Array]) -> Sequence[Array]:
         if self._buffers is None:
             return self._session.run(self._names, feed)  # type: ignore[no-any-return]  # onnxruntime has no types
-        return self._buffers.run(self._session, feed)
+        return self._buffers.run(self._session, self._names, feed)
 
     def shrink(self, feed: Mapping[str, Array]) -> None:
         """Runs once more and gives back what larger batches have taken; onnxruntime's arena would keep it."""
         options = onnxruntime.RunOptions()
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        self._session.run(self._names, feed, options)
+        self._session.run(self._names, self._ports.feed(feed) if self._ports else feed, options)
 
 
 class Buffers:
@@ -75,12 +100,14 @@ class Buffers:
         self._device = device
         self._kept: dict[tuple[str, tuple[int, ...]], Any] = {}
 
-    def run(self, session: onnxruntime.InferenceSession, feed: Mapping[str, Array]) -> Sequence[Array]:
+    def run(
+        self, session: onnxruntime.InferenceSession, names: Sequence[str], feed: Mapping[str, Array]
+    ) -> Sequence[Array]:
         binding = session.io_binding()
         for name, array in feed.items():
             binding.bind_ortvalue_input(name, self._filled(name, array))
-        for port in session.get_outputs():
-            binding.bind_output(port.name, self._device)
+        for name in names:
+            binding.bind_output(name, self._device)
         session.run_with_iobinding(binding)
         return binding.copy_outputs_to_cpu()  # type: ignore[no-any-return]  # onnxruntime has no types
 

@@ -21,13 +21,23 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from service import __version__
 from service.types import Stages
 
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 TOGETHER = 64  # answers
 LABELS = 1000  # of a model that are counted one by one; the answers of one with more, not at all
-NOT_SUMMED = {"braid_model_info": max, "process_start_time_seconds": min}  # over the workers
+NOT_SUMMED = {  # over the workers
+    "braid_build_info": max,
+    "braid_model_info": max,
+    "braid_last_answer_timestamp_seconds": max,
+    "process_start_time_seconds": min,
+    "process_max_fds": min,
+}
+NO_MODEL = "-"  # in place of a model's name: one that is not served here
+GONE = 499  # nginx's status for a client that left; seen in metrics and logs only
+Read = Callable[[], float]
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # timestamps of no use here, and not summable
@@ -84,10 +94,12 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        by_model, by_stage = ["model"], ["model", "stage"]
+        by_model, by_stage, by_outcome = ["model"], ["model", "stage"], ["model", "outcome"]
         self.requests = Counter("braid_requests", "Answered requests.", ["model", "status"], registry=registry)
-        self.seconds = Spreads("braid_request_seconds", "From first byte to answer.", by_model, SECONDS)
-        self.stages = Spreads("braid_stage_seconds", "encode.<part>, queue, run, decode.", by_stage, SECONDS)
+        self.seconds = Spreads("braid_request_seconds", "From first byte to answer.", by_outcome, SECONDS)
+        self.stages = Spreads(
+            "braid_stage_seconds", "read, encode.<part>, queue, run, decode, explain.", by_stage, SECONDS
+        )
         self.confidence = Spreads("braid_confidence", "Score of the best label.", ["model", "output"], SHARES)
         for spreads in (self.seconds, self.stages, self.confidence):
             registry.register(spreads)
@@ -99,12 +111,17 @@ class Metrics:
         self.info = Gauge(
             "braid_model_info", "What is served.", ["model", "version", "variant", "provider"], registry=registry
         )
+        Gauge("braid_build_info", "What serves.", ["version"], registry=registry).labels(__version__).set(1)
         self.workers = Gauge("braid_workers", "Processes that serve.", registry=registry)
         self.workers.set(1)
+        self.last = Gauge(
+            "braid_last_answer_timestamp_seconds", "When it last answered, since 1970.", by_model, registry=registry
+        )
         self.batches = Histogram(
             "braid_batch_size", "Rows of one run of the graph.", by_model, buckets=SIZES, registry=registry
         )
         self.queue = Gauge("braid_queue_depth", "Requests that wait for a batch.", by_model, registry=registry)
+        self.queue_bytes = Gauge("braid_queue_bytes", "Bytes of their tensors.", by_model, registry=registry)
         self.held = Gauge("braid_in_flight", "Requests from first byte to answer.", by_model, registry=registry)
         self.held_bytes = Gauge("braid_in_flight_bytes", "Bytes of their bodies.", by_model, registry=registry)
         self.disconnects = Counter(
@@ -122,6 +139,12 @@ class Metrics:
         if model not in self._models:
             self._models[model] = ModelMetrics(self, model)
         return self._models[model]
+
+    def stray(self, status: int, reason: str | None) -> None:
+        """An answer to a request that is for no model which is served here."""
+        self.requests.labels(NO_MODEL, str(status)).inc()
+        if reason:
+            self.rejects.labels(NO_MODEL, reason).inc()
 
     def changed(self, change: str, *, done: bool) -> None:
         self.changes.labels(change, "done" if done else "failed").inc()
@@ -143,19 +166,26 @@ class ModelMetrics:
         self._metrics, self._model = metrics, model
         self._children: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
         self._stages: dict[str, Spread] = {}
-        self._seconds = metrics.seconds.labels(model)
+        self._seconds: dict[str, Spread] = {}
         self._answers: list[Answered] = []
         self._labels: Mapping[str, frozenset[str]] = {}
         self._about: tuple[str, ...] | None = None
-        self.last = 0.0  # seconds since 1970: when this worker last answered
+        self.outcome("ok")  # there from the first scrape on, as all that is always needed
         self.batch: Callable[[float], None] = metrics.batches.labels(model).observe
         self.disconnect: Callable[[], None] = metrics.disconnects.labels(model).inc
 
-    def watch(self, queue: Callable[[], float], held: Callable[[], float], held_bytes: Callable[[], float]) -> None:
+    def outcome(self, name: str) -> Spread:
+        spread = self._seconds.get(name)
+        if spread is None:
+            spread = self._seconds[name] = self._metrics.seconds.labels(self._model, name)
+        return spread
+
+    def watch(self, queue: Read, queue_bytes: Read, held: Read, held_bytes: Read) -> None:
         """Gauges that are read when they are scraped."""
-        self._metrics.queue.labels(self._model).set_function(queue)
-        self._metrics.held.labels(self._model).set_function(held)
-        self._metrics.held_bytes.labels(self._model).set_function(held_bytes)
+        metrics = self._metrics
+        gauges = metrics.queue, metrics.queue_bytes, metrics.held, metrics.held_bytes
+        for gauge, read in zip(gauges, (queue, queue_bytes, held, held_bytes), strict=True):
+            gauge.labels(self._model).set_function(read)
 
     def about(self, version: str, variant: str, provider: str, labels: Mapping[str, Sequence[str]]) -> None:
         """`labels`: of each output, as the manifest has them; a client's own words are never counted."""
@@ -166,7 +196,8 @@ class ModelMetrics:
         self._labels = {output: frozenset(names) for output, names in labels.items() if len(names) <= LABELS}
 
     def over(self) -> None:
-        for gauge in (self._metrics.queue, self._metrics.held, self._metrics.held_bytes):
+        metrics = self._metrics
+        for gauge in (metrics.queue, metrics.queue_bytes, metrics.held, metrics.held_bytes):
             gauge.remove(self._model)
         if self._about:
             self._metrics.info.remove(*self._about)
@@ -182,9 +213,9 @@ class ModelMetrics:
         answers, self._answers = self._answers, []
         if not answers:
             return
-        self.last = time.time()
+        self._metrics.last.labels(self._model).set(time.time())
         for answer in answers:
-            self._seconds.observe(answer.seconds)
+            self.outcome(outcome(answer.status)).observe(answer.seconds)
             self._time(answer.stages)
         metrics = self._metrics
         self._add(metrics.requests, Tally((str(answer.status),) for answer in answers))
@@ -218,6 +249,13 @@ class ModelMetrics:
                 if one["label"] in known:
                     self._metrics.confidence.labels(self._model, output).observe(one["score"])
                     yield output, one["label"]
+
+
+def outcome(status: int) -> str:
+    """Of the server's view: a refusal is quick, and must not make the answers look so."""
+    if status < 400:
+        return "ok"
+    return "left" if status == GONE else "refused" if status < 500 else "failed"
 
 
 def plus(one: float, other: float) -> float:

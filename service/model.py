@@ -1,12 +1,13 @@
 """A loaded bundle: parts -> row, rows -> rows, row -> answer."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from service import fits
 from service.bundle import Bundle, Example
 from service.collate import Collate
 from service.engine import Engine, first_line
@@ -23,14 +24,22 @@ class Model:
     def __init__(self, bundle: Bundle, *, limits: Limits = DEFAULTS, providers: Sequence[str] = ("CPU",)) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
-        self.engine = Engine(bundle.graph, providers, threads=1)
+        self.engine = self._engine(providers, threads=1)
         self.wide: Engine | None = None
         self._encoders = {name: spec.load(bundle.folder, limits) for name, spec in self.manifest.inputs.items()}
         masked = {tensor for spec in self.manifest.inputs.values() for tensor in spec.masks()}
-        self._collate = Collate(self.engine.inputs, masked)
+        self._collate = Collate(self.engine.inputs, masked, 1 if self.manifest.whole else self.manifest.batch)
+        self._halves = [name for name, dtype in self.engine.types.items() if dtype is np.float16]
         self._present = self.manifest.missing.tensor
         self.controls = frozenset().union(*(output.controls for output in self.manifest.outputs.values()))
-        self._check()
+        try:
+            fits.check(self.manifest, bundle.folder, self.engine.inputs, self.engine.outputs)
+        except BundleError as error:
+            raise BundleError(f"{bundle.folder}: {error}") from error
+
+    def _engine(self, providers: Sequence[str], threads: int) -> Engine:
+        constants, whole = self.manifest.constants, self.manifest.whole
+        return Engine(self.bundle.graph, providers, threads, constants=constants, whole=whole)
 
     @cached_property
     def example(self) -> Example:
@@ -103,7 +112,7 @@ class Model:
         Raises BundleError where the folder holds another bundle by now.
         """
         self.bundle.intact()
-        self.wide = Engine(self.bundle.graph, self.engine.providers, threads)
+        self.wide = self._engine(self.engine.providers, threads)
 
     def run(self, rows: Sequence[Row]) -> list[Row]:
         """One answer a row, in their order; rows share a run of the graph where their shapes allow it."""
@@ -131,6 +140,8 @@ class Model:
 
         `row` holds what was encoded and what the graph made of it: boxes need the picture's frame, pooling a mask.
         """
+        if self._halves:  # float16's sums overflow at 65504, and its exponentials are off by 1e-3
+            row = row | {name: row[name].astype(FLOAT) for name in self._halves}
         parts: dict[str, dict[str, Any]] = {name: {"used": name in used} for name in self.manifest.inputs}
         outputs = {}
         for name, output in self.manifest.outputs.items():
@@ -155,11 +166,21 @@ class Model:
             encoded = self.encode(parts, {})
         except RequestError as error:
             raise BundleError(f"{self.bundle.folder}: example: part {error.part!r}: {error.detail}") from error
+        return differences(encoded, row) | differences(self._answer(encoded), outputs)
+
+    def _answer(self, row: Row) -> Row:
+        """Raises BundleError where the graph fails on this row, or answers one row with none or several."""
         try:
-            answers = self.run([encoded])
+            arrays = self.engine(self._collate.feed([row]))
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise BundleError(f"{self.bundle.folder}: the graph fails on the example: {first_line(error)}") from error
-        return differences(encoded, row) | differences(answers[0], outputs)
+        for name, array in zip(self.engine.outputs, arrays, strict=True):
+            if array.shape[:1] != (1,):
+                raise BundleError(
+                    f"{self.bundle.folder}: output {name!r} is {array.shape} for one row; "
+                    "name it under whole if it has no batch axis"
+                )
+        return {name: array[0] for name, array in zip(self.engine.outputs, arrays, strict=True)}
 
     def prove(self) -> None:
         """Replays the example and raises BundleError, naming the tensor, unless training's numbers come out."""
@@ -173,31 +194,6 @@ class Model:
 
     def tolerance(self, tensor: str) -> float:
         return ROW_TOLERANCE if tensor in self.engine.inputs else self.bundle.tolerance
-
-    def _check(self) -> None:
-        """Manifest against graph: every input bound, every output there. Raises BundleError."""
-        bound = {self._present} if self._present else set()
-        for spec in self.manifest.inputs.values():
-            bound |= {name for name in spec.tensors.model_dump().values() if name}
-        self._same(bound, set(self.engine.inputs), "inputs")
-        shapes = self.engine.outputs
-        for name, output in self.manifest.outputs.items():
-            for tensor in output.tensors():
-                if tensor not in shapes:
-                    have = listed(shapes)
-                    raise BundleError(
-                        f"{self.bundle.folder}: output {name!r}: no tensor {tensor!r}; the graph has {have}"
-                    )
-            output.check({tensor: list(shape) for tensor, shape in shapes.items()})
-        if self.most not in (None, 1):
-            raise BundleError(f"{self.bundle.folder}: the graph's batch axis is {self.most}; it must be dynamic or 1")
-
-    def _same(self, bound: set[str], graph: set[str], what: str) -> None:
-        if unbound := graph - bound:
-            raise BundleError(f"{self.bundle.folder}: no part feeds the graph's {what} {listed(unbound)}")
-        if unknown := bound - graph:
-            names = f"the manifest names {listed(unknown)}"
-            raise BundleError(f"{self.bundle.folder}: {names}, but the graph's {what} are {listed(graph)}")
 
 
 def extended(row: Row, encode: Encode, data: bytes, part: str) -> Row | RequestError:
@@ -221,7 +217,3 @@ def differences(row: Row, expected: Row) -> dict[str, float]:
         scale = np.maximum(1, np.abs(reference.astype(np.float64)))
         found[name] = float((np.abs(row[name].astype(np.float64) - reference) / scale).max(initial=0.0))
     return found
-
-
-def listed(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in sorted(names))

@@ -55,7 +55,12 @@ class Served:
         """From here on it is what is served under its name. What the one before still holds counts as held."""
         if before is not None:
             self.admission = before.admission
-        self.metrics.watch(lambda: len(self.batcher), lambda: self.admission.items, lambda: self.admission.bytes)
+        self.metrics.watch(
+            queue=lambda: len(self.batcher),
+            queue_bytes=lambda: sum(array.nbytes for row in self.batcher.waiting for array in row.values()),
+            held=lambda: self.admission.items,
+            held_bytes=lambda: self.admission.bytes,
+        )
         model = self.model
         self.metrics.about(
             model.manifest.version, model.bundle.variant or "", model.engine.providers[0], model.manifest.labels()

@@ -36,7 +36,7 @@ def serve(settings: Settings, worker: Worker, bundles: Sequence[Bundle]) -> None
     log, metrics = logs.Log(settings.log), Metrics()
     registry = Registry(bundles, settings, metrics, log)
     with traces(settings.traces) as tracer:
-        Server(Calls(registry, settings, log, tracer), metrics, log, worker).run(sockets=[worker.bound])
+        Server(Calls(registry, settings, metrics, log, tracer), log, worker).run(sockets=[worker.bound])
 
 
 def traces(share: float) -> AbstractContextManager[Tracer | None]:
@@ -48,13 +48,13 @@ def traces(share: float) -> AbstractContextManager[Tracer | None]:
 
 
 class Server(uvicorn.Server):
-    def __init__(self, calls: Calls, metrics: Metrics, log: logs.Log, worker: Worker) -> None:
+    def __init__(self, calls: Calls, log: logs.Log, worker: Worker) -> None:
         settings = calls.settings
         self._secure = secure = tls.context(settings)
-        self._orders = Orders(calls.registry, worker, settings, metrics, self._renew)
+        self._orders = Orders(calls.registry, worker, settings, calls.metrics, self._renew)
         super().__init__(
             uvicorn.Config(
-                access.guarded(App(calls, metrics, self._orders), settings, metrics, log),
+                access.guarded(App(calls, self._orders), settings, calls.metrics, log),
                 http=Protocol,
                 ssl_context_factory=(lambda config, default: secure) if secure else None,
                 loop="uvloop",
@@ -68,7 +68,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=int(settings.grace),
             )
         )
-        self._registry, self._settings, self._metrics = calls.registry, settings, metrics
+        self._registry, self._settings, self._metrics = calls.registry, settings, calls.metrics
         self._log, self._worker = log, worker
         self._loop: asyncio.AbstractEventLoop | None = None  # until it runs
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,16 @@ Row = dict[str, Array]  # tensor name -> array without batch axis; one request i
 Stages = dict[str, float]  # stage of a request (encode.<part>, queue, run, decode) -> seconds
 Encode = Callable[[bytes], Row]  # one part's bytes -> its tensors
 
+Shape = tuple[int | None, ...]  # of a tensor; None is an axis that varies
+
 FLOAT = np.float32
+
+
+class Made(NamedTuple):
+    """What a part becomes for one input of the graph: element type (bool where it is only 0 and 1), shape of a row."""
+
+    dtype: Any
+    shape: Shape
 
 
 @dataclass(frozen=True, slots=True)

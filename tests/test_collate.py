@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.collate import CELLS, WASTE, Collate, Port
+from service.collate import CELLS, WASTE, Collate
+from service.ports import Port
 from service.types import Row
 
 PIXELS = Port(np.float32, (None, 1, 2, 2))

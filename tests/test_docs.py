@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.bundle import Manifest
 from service.errors import RequestError
 from service.inputs import Audio, Image, Text
 from service.settings import Settings
@@ -51,6 +52,11 @@ def kinds(error: type[RequestError]) -> Iterator[type[RequestError]]:
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_in_readme(name: str) -> None:
     assert f"`BRAID_{name.upper()}`" in README
+
+
+@pytest.mark.parametrize("key", [field.alias or name for name, field in Manifest.model_fields.items()])
+def test_every_key_of_a_manifest_is_in_readme(key: str) -> None:
+    assert re.search(rf"^\| `.*`{key}`.* \||^\| `{key}`.* \|", README, re.MULTILINE)
 
 
 def test_readme_names_no_setting_that_does_not_exist() -> None:

@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from service.collate import Collate, Port
+from service.collate import Collate
 from service.inputs.image import Image
+from service.ports import Port
 from service.types import Row
 
 transformers = pytest.importorskip("transformers", reason="pip install .[dev]")

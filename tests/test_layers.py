@@ -23,10 +23,11 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
     {"keys"},
     {"settings", "calibrate", "explain", "metrics", "logs", "tracing"},
     {"model"},
-    {"engine"},
+    {"engine", "fits"},
+    {"state"},
     {"collate", "batcher", "admission", "bundle"},
     {"inputs", "outputs"},
-    {"limits", "memory", "messages", "forks"},
+    {"limits", "memory", "graph", "ports", "messages", "forks"},
     {"types", "errors"},
 ]
 HEIGHT = {module: -i for i, layer in enumerate(LAYERS) for module in layer}

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,10 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.metrics import Answered, Metrics, Spreads, merged
+from service.bundle import Bundle
+from service.metrics import NOT_SUMMED, Answered, Metrics, Spreads, merged
+from tests import senses
+from tests.process import eventually, serve
 
 
 def samples(text: bytes) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -20,7 +24,7 @@ def samples(text: bytes) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 def used(statuses: list[int]) -> Metrics:
     metrics = Metrics()
     model = metrics.of("m")
-    model.watch(lambda: 3, lambda: 2, lambda: 1000)
+    model.watch(lambda: 3, lambda: 500, lambda: 2, lambda: 1000)
     model.about("7", "fp16", "CPU", {"animal": ["cat", "dog"]})
     for status in statuses:
         stages = {"encode.text": 0.002, "queue": 0.001, "run": 0.004, "decode": 0.0001}
@@ -55,10 +59,37 @@ def test_requests_are_counted_by_status_and_stages_timed() -> None:
 
 def test_gauges_are_read_when_they_are_scraped() -> None:
     found = samples(used([]).render())
-    assert [found[f"braid_{name}", frozenset({("model", "m")})] for name in GAUGES] == [3, 2, 1000]
+    assert [found[f"braid_{name}", frozenset({("model", "m")})] for name in GAUGES] == [3, 500, 2, 1000]
 
 
-GAUGES = ("queue_depth", "in_flight", "in_flight_bytes")
+GAUGES = ("queue_depth", "queue_bytes", "in_flight", "in_flight_bytes")
+
+
+def test_what_waits_is_seen_in_requests_and_bytes(slow: Bundle) -> None:
+    with serve(slow.folder, BRAID_BATCH="1") as server, ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(server.predict, text=b"a", image=senses.png()) for _ in range(6)]
+        eventually(lambda: server.metric("braid_queue_depth") >= 2)
+        waiting = server.metric("braid_queue_bytes") / server.metric("braid_queue_depth")
+        assert waiting > 4 * senses.SIDE**2 / 2  # half, for one may have left between the two
+        assert all(one.result().status_code == 200 for one in asked)
+        assert server.metric("braid_queue_bytes") == 0
+
+
+def test_refusals_do_not_make_the_answers_look_quick() -> None:
+    found = samples(used([200, 422, 429, 499, 500]).render())
+    counts = {
+        outcome: found["braid_request_seconds_count", frozenset({("model", "m"), ("outcome", outcome)})]
+        for outcome in ("ok", "refused", "left", "failed")
+    }
+    assert counts == {"ok": 1, "refused": 2, "left": 1, "failed": 1}
+
+
+def test_requests_for_no_model_are_counted_without_their_words() -> None:
+    metrics = Metrics()
+    metrics.stray(404, "unknown_model")
+    assert (
+        samples(metrics.render())["braid_rejects_total", frozenset({("model", "-"), ("reason", "unknown_model")})] == 1
+    )
 
 
 def test_asking_twice_for_a_model_does_not_count_twice() -> None:
@@ -73,8 +104,8 @@ def test_workers_are_summed(workers: list[list[int]]) -> None:
     singles = [samples(text) for text in texts]
     assert together.keys() == {key for single in singles for key in single}
     for key, value in together.items():
-        if key[0] == "braid_model_info":
-            assert value == 1
+        if key[0] in NOT_SUMMED:
+            assert value == NOT_SUMMED[key[0]](single[key] for single in singles if key in single)
         elif key[0].startswith("braid_"):
             assert abs(value - sum(single.get(key, 0) for single in singles)) < 1e-9
 

@@ -215,6 +215,11 @@ def test_a_shape_that_the_graph_cannot_take_is_refused(copy: Path, change: dict[
 
 def test_a_graph_that_is_none_is_named(copy: Path) -> None:
     (copy / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(BundleError, match=r"model.onnx: not a readable ONNX graph"):
+        rewritten_graph(copy)
+    wrong = senses.graph(masked=True, slow=0, batch="batch")
+    wrong.graph.node[0].op_type = "Gothar"
+    onnx.save(wrong, copy / "model.onnx")
     assert "model.onnx: onnxruntime cannot load it" in refused(rewritten_graph(copy))
 
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import struct
+import time
 import zlib
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from service.bundle import Bundle
 from service.model import Model
 from tests import senses
-from tests.process import Server
+from tests.process import Server, serve
 
 PARTS = {"text": b"a white noise", "image": senses.png(51), "audio": senses.wav(0.25)}
 LENGTH = "Inference-Header-Content-Length"
@@ -243,3 +244,16 @@ def test_statistics_count_what_was_done(server: Server, row: dict[str, Any]) -> 
     assert after["inference_stats"]["fail"]["count"] - before["inference_stats"]["fail"]["count"] == 1
     assert after["inference_stats"]["compute_infer"]["ns"] > before["inference_stats"]["compute_infer"]["ns"]
     assert after["last_inference"] > 1_700_000_000_000
+
+
+def test_statistics_are_of_all_workers(bundle: Bundle) -> None:
+    with serve(bundle.folder, BRAID_WORKERS="2") as server:
+        for _ in range(20):  # connections of their own, so that both workers have some
+            server.predict(headers={"connection": "close"}, text=b"a").raise_for_status()
+        assert server.metric("braid_workers") == 2
+        for _ in range(4):
+            (found,) = server.client.get("/v2/models/senses/stats", headers={"connection": "close"}).json()[
+                "model_stats"
+            ]
+            assert found["inference_count"] == found["inference_stats"]["success"]["count"] == 20
+            assert found["last_inference"] == pytest.approx(1000 * time.time(), abs=60_000)

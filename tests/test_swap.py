@@ -149,7 +149,7 @@ def reseal(folder: Path, file: str, data: bytes) -> None:
 BROKEN = {
     "digest": "sha256 differs",
     "manifest": "not YAML",
-    "graph": "onnxruntime cannot load it",
+    "graph": "model.onnx: not a readable ONNX graph",
     "example": "of the example",
     "nothing": "no manifest.yaml",
 }

@@ -196,7 +196,7 @@ def test_opentelemetrys_own_variables_hold(bundle: Bundle, collector: Collector)
 def test_workers_all_send_theirs(bundle: Bundle, collector: Collector) -> None:
     with serve(bundle.folder, **sent(collector, BRAID_WORKERS="2")) as server:
         for _ in range(20):
-            server.client.post("/v1/predict", data={"text": "a"}, headers={"connection": "close"})
+            server.predict(headers={"connection": "close"}, text=b"a").raise_for_status()
     assert len(collector.named("POST .*")) == 20
     assert collector.resources[0]["service.name"] == "braid"
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from service.inputs import wave
 from service.inputs.features import Features
 from service.limits import DEFAULTS, Limits
-from service.types import FLOAT, Array, Encode, Row, Spec
+from service.types import FLOAT, Array, Encode, Made, Row, Spec
 
 DENSE = 100  # bytes of samples that a byte of a compressed recording may hold
 
@@ -47,6 +47,9 @@ class Audio(Spec):
     trim: Trim | None = None
     features: Features
     tensors: Tensors
+    fixed: ClassVar[str] = (
+        "frames or samples of its features fix its length, and so do equal min_seconds and max_seconds"
+    )
 
     @model_validator(mode="after")
     def possible(self) -> "Audio":
@@ -67,6 +70,18 @@ class Audio(Spec):
         if self.tensors.mask is None:
             return {}
         return {self.tensors.features: self.tensors.mask, self.tensors.mask: self.tensors.mask}
+
+    def makes(self, folder: Path) -> dict[str, Made]:
+        """Tensor -> its type and shape, None where it varies. Raises BundleError."""
+        least = self.count(self.min_seconds)
+        always = least if self.max_seconds and least == self.count(self.max_seconds) else None
+        length = self.features.fixed(always)
+        made = {self.tensors.features: Made(FLOAT, self.features.shape(folder, length))}
+        if self.tensors.mask:
+            made[self.tensors.mask] = Made(np.bool_, (length,))
+        if self.tensors.longer:
+            made[self.tensors.longer] = Made(np.bool_, (1,))
+        return made
 
     def limit(self, limits: Limits) -> int:
         return limits.audio_bytes

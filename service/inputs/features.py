@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from service.errors import BundleError
 from service.inputs import spectrum
-from service.types import FLOAT, Array, Spec
+from service.types import FLOAT, Array, Shape, Spec
 
 
 class Spectral(spectrum.Framing):
@@ -55,6 +55,19 @@ class Spectral(spectrum.Framing):
         around = 2 * (self.size // 2) if self.center else 0
         return 1 + (samples + around - self.size) // self.hop - self.drop_last
 
+    def fixed(self, samples: int | None) -> int | None:
+        """Frames, if they are always as many; of as many samples."""
+        return self.frames or (None if samples is None else self.heard(samples))
+
+    def bands(self, folder: Path) -> int:
+        """Bands or cepstra of a frame. Raises BundleError."""
+        bank = self.matrix(folder)
+        return (self.n_fft // 2 + 1 if bank is None else len(bank)) + self.energy
+
+    def shape(self, folder: Path, frames: int | None) -> Shape:
+        plane = (self.bands(folder), frames) if self.layout == "mel_time" else (frames, self.bands(folder))
+        return (self.copies, *plane) if self.copies else (1, *plane) if self.channel else plane
+
     def matrix(self, folder: Path) -> Array | None:
         """(bands, bins). Raises BundleError."""
         if self.bank is None:
@@ -97,6 +110,9 @@ class Mfcc(Spectral):
     lifter: float = Field(0.0, ge=0, description="emphasis of higher cepstra; 0: none, Kaldi's is 22")
     liftering: Literal["librosa", "kaldi"] = Field("librosa", description="kaldi: one step later, so C0 stays")
 
+    def bands(self, folder: Path) -> int:
+        return self.count
+
     def load(self, folder: Path) -> Callable[[Array], Array]:
         """(N,) samples -> (count, frames), transposed and extended as the layout says."""
         bank, spectra = self.matrix(folder), self.spectra(folder)
@@ -136,6 +152,13 @@ class Waveform(Spec):
 
     def heard(self, samples: int) -> int:
         return samples
+
+    def fixed(self, samples: int | None) -> int | None:
+        """Samples, if they are always as many."""
+        return self.samples or samples
+
+    def shape(self, folder: Path, samples: int | None) -> Shape:
+        return (samples,)
 
     def load(self, folder: Path) -> Callable[[Array], Array]:
         """(N,) -> (N,)."""

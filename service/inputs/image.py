@@ -3,18 +3,18 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import PIL.Image
 from pydantic import Field, model_validator
 
 from service.errors import InvalidInput
-from service.inputs.geometry import RESAMPLE, Crop, Fit, Pad, Resize, Size
+from service.inputs.geometry import RESAMPLE, Crop, Exact, Fit, Pad, Resize, Size
 from service.inputs.ink import Ink, drawn
 from service.inputs.picture import Alpha, Depth, Picture, bulk, read
 from service.limits import DEFAULTS, Limits
-from service.types import FLOAT, Array, Encode, Row, Spec
+from service.types import FLOAT, Array, Encode, Made, Row, Shape, Spec
 
 UNTOUCHED = (1.0, 0.0, 0.0, 1.0, False)  # scale, offset, mean, std, std_twice
 
@@ -46,6 +46,7 @@ class Image(Spec):
     layout: Literal["chw", "hwc"] = "chw"
     dtype: Literal["float32", "float16", "uint8"] = Field("float32", description="uint8: the graph normalises")
     tensors: Tensors
+    fixed: ClassVar[str] = "resize to exact, crop and pad fix its size, mode its channels, layout their place"
 
     @model_validator(mode="after")
     def possible(self) -> "Image":
@@ -84,6 +85,25 @@ class Image(Spec):
         if self.tensors.mask is None:
             return {}
         return {self.tensors.pixels: self.tensors.mask, self.tensors.mask: self.tensors.mask}
+
+    def makes(self, folder: Path) -> dict[str, Made]:
+        """Tensor -> its type and shape, None where it varies."""
+        height, width = self.side("height"), self.side("width")
+        shape: Shape = (self.depths, height, width) if self.layout == "chw" else (height, width, self.depths)
+        made = {self.tensors.pixels: Made(np.dtype(self.dtype), shape)}
+        if self.tensors.mask:
+            made[self.tensors.mask] = Made(np.bool_, (height, width))
+        return made
+
+    def side(self, name: Literal["height", "width"]) -> int | None:
+        """Pixels of the tensor, if they are always as many."""
+        if self.ink:
+            return self.ink.size
+        size = getattr(self.resize, name) if isinstance(self.resize, Exact) else None
+        size = getattr(self.crop, name) if self.crop else size
+        if self.pad and self.pad.multiple_of:
+            return size and -(-size // self.pad.multiple_of) * self.pad.multiple_of
+        return getattr(self.pad, name) if self.pad else size
 
     def limit(self, limits: Limits) -> int:
         return limits.image_bytes

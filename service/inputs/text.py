@@ -4,7 +4,7 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from service.errors import BundleError, InvalidInput
 from service.limits import DEFAULTS, Limits
-from service.types import FLOAT, Array, Encode, Row, Spec
+from service.types import FLOAT, Array, Encode, Made, Row, Spec
 
 
 class Tensors(Spec):
@@ -40,6 +40,7 @@ class Text(Spec):
     side: Literal["right", "left"] = Field("right", description="of the padding")
     first_position: int = 0
     tensors: Tensors
+    fixed: ClassVar[str] = "pad_to fixes its length"
 
     @model_validator(mode="after")
     def possible(self) -> "Text":
@@ -55,6 +56,11 @@ class Text(Spec):
         if self.tensors.mask is None:
             return {}
         return {name: self.tensors.mask for name in self.tensors.model_dump().values() if name}
+
+    def makes(self, folder: Path) -> dict[str, Made]:
+        """Tensor -> its type and shape, None where it varies."""
+        names = self.tensors.model_dump(exclude_none=True)
+        return {tensor: Made(np.bool_ if key == "mask" else np.int64, (self.pad_to,)) for key, tensor in names.items()}
 
     def limit(self, limits: Limits) -> int:
         return limits.text_bytes

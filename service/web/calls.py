@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from service.errors import Failed, Malformed, MethodNotAllowed, RequestError
 from service.logs import Log
-from service.metrics import Answered
+from service.metrics import GONE, Answered, Metrics
 from service.registry import Registry, Served
 from service.settings import Settings
 from service.tracing import Marks, Trace, Tracer, Value
@@ -18,7 +18,6 @@ from service.types import Stages
 from service.web import problems
 from service.web.asgi import JSON, Disconnected, Headers, Receive, Scope, Send, answer, header
 
-GONE = 499  # nginx's status for a client that left; seen in metrics and logs only
 NAMED = re.compile(r"/(model|version)s/[^/]+")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 T = TypeVar("T")
@@ -66,8 +65,10 @@ Refuse = Callable[[Send, RequestError, Headers], Awaitable[None]]
 
 
 class Calls:
-    def __init__(self, registry: Registry, settings: Settings, log: Log, tracer: Tracer | None = None) -> None:
-        self.registry, self.settings = registry, settings
+    def __init__(
+        self, registry: Registry, settings: Settings, metrics: Metrics, log: Log, tracer: Tracer | None = None
+    ) -> None:
+        self.registry, self.settings, self.metrics = registry, settings, metrics
         self._log, self._tracer = log, tracer
         self._ids = Random()  # of this worker; a system call for each id would cost 4 us
 
@@ -99,6 +100,8 @@ class Calls:
         if call.served is not None:
             said = Answered(call.status, seconds, call.stages, call.parts, call.reason, call.outputs)
             call.served.metrics.answered(said)
+        else:
+            self.metrics.stray(call.status, call.reason)
         failed = call.status >= Failed.status
         if call.trace:
             traced(call, call.trace, scope, failed=failed)

@@ -18,9 +18,10 @@ import pytest
 from service import bundle
 from service.bench import target
 from service.bench.requests import Subset, example, requests
-from service.collate import Collate, Port
+from service.collate import Collate
 from service.limits import DEFAULTS
 from service.model import Model
+from service.ports import Port
 from service.types import Parts, Row
 from service.web import uploads
 

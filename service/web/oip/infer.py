@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from service.collate import Port
 from service.errors import Failed, Malformed, OverLimit, RequestError, UnknownModel
 from service.model import Model
+from service.ports import Port
 from service.registry import Served
 from service.settings import Settings
 from service.types import Array, Row

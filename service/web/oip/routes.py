@@ -138,17 +138,17 @@ def statistics(models: list[Served], exposition: bytes) -> dict[str, Any]:
         answered = int(total("braid_requests_total", model=name))
         good = int(total("braid_requests_total", model=name, status="200"))
         seconds = total("braid_request_seconds_sum", model=name)
-        share = good / max(1, answered)
+        fine = total("braid_request_seconds_sum", model=name, outcome="ok")
         nothing = {"count": 0, "ns": 0}
         return {
             "name": name,
             "version": manifest.version,
-            "last_inference": int(1000 * served.metrics.last),
+            "last_inference": int(1000 * total("braid_last_answer_timestamp_seconds", model=name)),
             "inference_count": int(total("braid_batch_size_sum", model=name)),
             "execution_count": int(total("braid_batch_size_count", model=name)),
             "inference_stats": {
-                "success": {"count": good, "ns": int(seconds * share * NANOSECONDS)},
-                "fail": {"count": answered - good, "ns": int(seconds * (1 - share) * NANOSECONDS)},
+                "success": {"count": good, "ns": int(fine * NANOSECONDS)},
+                "fail": {"count": answered - good, "ns": int((seconds - fine) * NANOSECONDS)},
                 "queue": took(name, "queue"),
                 "compute_input": took(name, *(f"encode.{part}" for part in manifest.inputs)),
                 "compute_infer": took(name, "run"),

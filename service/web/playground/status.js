@@ -18,7 +18,7 @@ export function samples(text) {
 function reading(all, model) {
   const own = all.filter(([, labels]) => labels.model === model);
   const sum = (name, more = () => true) => own.filter(([given, labels]) => given === name && more(labels)).reduce((total, [, , value]) => total + value, 0);
-  const buckets = own.filter(([name]) => name === "braid_request_seconds_bucket").map(([, { le }, value]) => [le === "+Inf" ? Infinity : Number(le), value]);
+  const buckets = own.filter(([name, { outcome }]) => name === "braid_request_seconds_bucket" && outcome === "ok").map(([, { le }, value]) => [le === "+Inf" ? Infinity : Number(le), value]);
   return {
     at: performance.now() / 1000,
     answers: sum("braid_requests_total"),
