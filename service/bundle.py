@@ -15,8 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from service import graph
 from service.errors import BundleError
-from service.inputs import Input
-from service.outputs import Output
+from service.kinds import Input, Output
 from service.types import Row, Spec
 
 MANIFEST, GRAPH, CARD, EXAMPLE = "manifest.yaml", "model.onnx", "README.md", "example"

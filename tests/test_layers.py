@@ -26,6 +26,7 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
     {"engine", "fits"},
     {"state"},
     {"collate", "batcher", "admission", "bundle"},
+    {"kinds"},
     {"inputs", "outputs"},
     {"limits", "memory", "graph", "ports", "messages", "forks"},
     {"types", "errors"},

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from service.inputs import wave
 from service.inputs.features import Features
+from service.inputs.part import Part
 from service.limits import DEFAULTS, Limits
 from service.types import FLOAT, Array, Encode, Made, Row, Spec
 
@@ -33,7 +34,7 @@ class Tensors(Spec):
     longer: str | None = Field(None, description="CLAP's is_longer (1,): whether copies are to be fused")
 
 
-class Audio(Spec):
+class Audio(Part):
     """decode, mono, resample, level, trim, head, fill to the least length, features; in this order."""
 
     kind: Literal["audio"] = "audio"

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from service.errors import InvalidInput
 from service.inputs.geometry import RESAMPLE, Crop, Exact, Fit, Pad, Resize, Size
 from service.inputs.ink import Ink, drawn
+from service.inputs.part import Part
 from service.inputs.picture import Alpha, Depth, Picture, bulk, read
 from service.limits import DEFAULTS, Limits
 from service.types import FLOAT, Array, Encode, Made, Row, Shape, Spec
@@ -26,7 +27,7 @@ class Tensors(Spec):
     mask: str | None = Field(None, description="1 on the picture, 0 on padding: transformers' pixel_mask")
 
 
-class Image(Spec):
+class Image(Part):
     """decode, upright, mode, ink or resize, crop and pad, x scale, + offset, - mean, / std, layout; in this order."""
 
     kind: Literal["image"] = "image"
@@ -76,9 +77,6 @@ class Image(Spec):
     @property
     def depths(self) -> int:
         return 1 if self.mode == "L" else 3
-
-    def files(self) -> list[str]:
-        return []
 
     def masks(self) -> Mapping[str, str]:
         """Tensor -> the mask tensor that covers its padding."""

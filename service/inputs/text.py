@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from tokenizers import Tokenizer
 
 from service.errors import BundleError, InvalidInput
+from service.inputs.part import Part
 from service.limits import DEFAULTS, Limits
 from service.types import FLOAT, Array, Encode, Made, Row, Spec
 
@@ -26,7 +27,7 @@ class Tensors(Spec):
     )
 
 
-class Text(Spec):
+class Text(Part):
     kind: Literal["text"] = "text"
     tokenizer: str = "tokenizer.json"
     max_tokens: int = Field(512, gt=0, description="longer texts keep their first tokens, special tokens included")
