@@ -1,4 +1,4 @@
-"""python -m models: new, data, table, train, head, evaluate, export, compare, quantize.
+"""python -m models: new, data, table, train, head, evaluate, export, compare, quantize, sanity.
 
 Commands import what they need when they run: torch is not needed for what does not train with it.
 """
@@ -207,6 +207,30 @@ def held(file: Path) -> dict[str, Any]:
         return {}
     found = yaml.safe_load(file.read_text(encoding="utf-8"))
     return found if isinstance(found, dict) else {}
+
+
+@app.command()
+def sanity(
+    name: Annotated[str, typer.Argument(help="a recipe whose bundle is there: digits")] = "digits",
+    data: Data = Path("data"),
+    bundle: Annotated[Path | None, typer.Option(help="its bundle  [models/bundles/NAME]")] = None,
+    work: Work = WORK,
+    samples: Annotated[int, typer.Option(min=2, help="of each part")] = 50,
+    write: Annotated[bool, typer.Option(help="put the table into the bundle's model card")] = False,
+) -> None:
+    """Do explanations show what was learnt? Compares them with those of random weights, and with torch's gradients."""
+    from models import recipe
+    from models import sanity as check
+    from models.datasets import digits
+    from service.bundle import read
+
+    chosen, folder = recipe.read(name), bundle or Path("models/bundles") / name
+    found = check.run(chosen, digits.read(data / chosen.name), read(folder), work / chosen.name, samples)
+    for part, one in found.items():
+        console.print(f"{part:<6} random weights {one.randomised:+.2f}, integrated gradients {one.gradients:+.2f}")
+    if write:
+        check.write(folder, found)
+    require(check.good(found), "explanations agree with noise about as much as with gradients")
 
 
 def steps(found: dict[str, Any]) -> Any:

@@ -20,8 +20,12 @@ class Text(nn.Module):
         self.project = nn.Linear(2 * channels, width)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.embedded(self.embed(ids), mask)
+
+    def embedded(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        """vectors (B, T, embedding)."""
         valid = mask[:, None, None]  # (B, 1, 1, T)
-        x = self.embed(ids).transpose(1, 2)[:, :, None]  # (B, embedding, 1, T)
+        x = vectors.transpose(1, 2)[:, :, None]  # (B, embedding, 1, T)
         x, valid = self.second(*self.first(x, valid))  # (B, channels, 1, T)
         h: Tensor = self.project(pool(x, valid))  # (B, width)
         return h
