@@ -18,8 +18,8 @@ INLINE_ENCODE = 0.001  # seconds; below, a thread hop costs more than it gives
 INLINE_RUN = 0.0005  # seconds of one row; below, the graph runs on the event loop itself
 HEAVY_RUN = 0.01  # seconds of one row; above, one process serves all cores: threads share the weights
 ENOUGH = 0.05  # seconds of one measurement
-GAIN = 0.97  # a larger batch must cost a row less than this share of a smaller one's
-DEFAULT = 8  # rows of a batch, until more is known
+GAIN = 0.95  # a larger batch, which takes more memory, must cost a row less than this share of a smaller one's
+DEFAULT = 8  # rows of a batch, until more is known; of a heavy graph, which gains little by it, one
 MOST = 16  # rows of a batch
 
 
@@ -44,7 +44,7 @@ class Plan(Spec):
     @property
     def batch(self) -> int:
         """The largest batch that still pays."""
-        return self.best if len(self.runs) > 1 else DEFAULT
+        return self.best if len(self.runs) > 1 or self.heavy else DEFAULT
 
     @property
     def next(self) -> int | None:

@@ -16,11 +16,13 @@ from service import memory
 from service.errors import BundleError, SettingsError
 from service.ports import Port, Ports
 from service.types import Array
+from service.weights import LEAST, WEIGHTS, Memory, Shared
 
 VERSION: str = onnxruntime.__version__
 CPU = "CPUExecutionProvider"
 NONE: Mapping[str, Any] = {}
 BUFFERS = 64  # inputs kept on a device
+LARGE = 8 * 2**20  # bytes of a graph; below, a copy of its weights costs less than sharing them
 ELEMENTS = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -48,7 +50,7 @@ class Engine:
 
     def __init__(
         self,
-        graph: Path,
+        graph: Path | Shared,
         providers: Sequence[str],
         threads: int,
         *,
@@ -57,7 +59,8 @@ class Engine:
     ) -> None:
         """`constants` and `whole` as in Ports. Raises BundleError, SettingsError."""
         self.providers, self.threads = tuple(providers), threads
-        self._session = load(graph, providers, threads)
+        self._weights = values(graph)  # the session reads them, and would not keep them
+        self._session = load(graph, providers, threads, self._weights)
         inputs = {port.name: Port(element(port), axes(port)) for port in self._session.get_inputs()}
         answers = [port for port in self._session.get_outputs() if port.type in ANSWERS]
         ports = Ports(inputs, {port.name: axes(port) for port in answers}, constants, whole)
@@ -124,24 +127,75 @@ class Buffers:
         return buffer
 
 
-def load(graph: Path, providers: Sequence[str], threads: int) -> onnxruntime.InferenceSession:
+def share(graph: Path, providers: Sequence[str]) -> Path | Shared:
+    """The graph, optimised, with weights that its sessions need not copy; itself, where that does not pay or work."""
+    if [provider(name) for name in providers] != [CPU] or graph.stat().st_size < LARGE:
+        return graph
+    try:
+        place = Memory()
+    except (OSError, AttributeError):  # no room for a folder of two small files; not Linux
+        return graph
+    try:
+        options = settings(threads=1)
+        options.optimized_model_filepath = str(place.graph)
+        for key, value in {"file_name": WEIGHTS, "min_size_in_bytes": str(LEAST)}.items():
+            options.add_session_config_entry(f"session.optimized_model_external_initializers_{key}", value)
+        onnxruntime.InferenceSession(str(graph), options, providers=[CPU])
+        shared = place.read()
+        started(shared, settings(threads=1), [CPU], values(shared))
+        return shared
+    except Exception:  # onnxruntime's exceptions share no base class; a graph's own faults are said when it is loaded
+        return graph
+    finally:
+        place.close()
+
+
+def settings(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what fails is raised; its own words hold numbers of the upload
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves the event loop
+    return options
+
+
+def values(graph: Path | Shared) -> dict[str, onnxruntime.OrtValue]:
+    """Of its weights, without a copy."""
+    arrays = {} if isinstance(graph, Path) else graph.weights
+    return {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
+
+
+def load(
+    graph: Path | Shared, providers: Sequence[str], threads: int, weights: Mapping[str, onnxruntime.OrtValue]
+) -> onnxruntime.InferenceSession:
     names = [provider(name) for name in providers]
     if names != [CPU]:
         onnxruntime.preload_dlls()  # CUDA and cuDNN from their Python packages, where they are installed
     try:
-        session = onnxruntime.InferenceSession(str(graph), options, providers=names)
+        session = started(graph, settings(threads), names, weights)
     except Exception as error:  # onnxruntime's exceptions share no base class
-        raise BundleError(f"{graph}: onnxruntime cannot load it: {first_line(error)}") from error
+        name = graph if isinstance(graph, Path) else "the optimised graph"
+        raise BundleError(f"{name}: onnxruntime cannot load it: {first_line(error)}") from error
     if session.get_providers()[: len(names)] != names:
-        started = ", ".join(map(short, session.get_providers()))
-        raise SettingsError(f"of the providers {', '.join(providers)} only {started} started; is the driver there?")
+        active = ", ".join(map(short, session.get_providers()))
+        raise SettingsError(f"of the providers {', '.join(providers)} only {active} started; is the driver there?")
     memory.trim()
     return session
+
+
+def started(
+    graph: Path | Shared,
+    options: onnxruntime.SessionOptions,
+    providers: list[str],
+    weights: Mapping[str, onnxruntime.OrtValue],
+) -> onnxruntime.InferenceSession:
+    if isinstance(graph, Path):
+        return onnxruntime.InferenceSession(str(graph), options, providers=providers)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    for name, value in weights.items():
+        options.add_initializer(name, value)
+    with graph.placed() as file:
+        return onnxruntime.InferenceSession(str(file), options, providers=providers)
 
 
 def provider(name: str) -> str:

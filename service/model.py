@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from service import fits
 from service.bundle import Bundle, Example
 from service.collate import Collate
-from service.engine import Engine, first_line
+from service.engine import Engine, first_line, share
 from service.errors import BundleError, InvalidInput, MissingPart, RequestError, UnknownPart
 from service.limits import DEFAULTS, Limits
 from service.types import FLOAT, NOTHING, Asked, Encode, Parts, Row, Stages
@@ -24,6 +25,7 @@ class Model:
     def __init__(self, bundle: Bundle, *, limits: Limits = DEFAULTS, providers: Sequence[str] = ("CPU",)) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
+        self._graph = share(bundle.graph, providers)
         self.engine = self._engine(providers, threads=1)
         self.wide: Engine | None = None
         self._encoders = {name: spec.load(bundle.folder, limits) for name, spec in self.manifest.inputs.items()}
@@ -39,7 +41,7 @@ class Model:
 
     def _engine(self, providers: Sequence[str], threads: int) -> Engine:
         constants, whole = self.manifest.constants, self.manifest.whole
-        return Engine(self.bundle.graph, providers, threads, constants=constants, whole=whole)
+        return Engine(self._graph, providers, threads, constants=constants, whole=whole)
 
     @cached_property
     def example(self) -> Example:
@@ -109,9 +111,10 @@ class Model:
     def widen(self, threads: int) -> None:
         """Loads the graph once more, for `run_alone`, with several threads inside.
 
-        Raises BundleError where the folder holds another bundle by now.
+        Raises BundleError where it must be read again, and the folder holds another bundle by now.
         """
-        self.bundle.intact()
+        if isinstance(self._graph, Path):
+            self.bundle.intact()
         self.wide = self._engine(self.engine.providers, threads)
 
     def run(self, rows: Sequence[Row]) -> list[Row]:

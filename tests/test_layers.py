@@ -25,7 +25,7 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
     {"model"},
     {"engine", "fits"},
     {"state"},
-    {"collate", "batcher", "admission", "bundle"},
+    {"collate", "batcher", "admission", "bundle", "weights"},
     {"kinds"},
     {"inputs", "outputs"},
     {"limits", "memory", "graph", "ports", "messages", "forks"},
