@@ -1,4 +1,4 @@
-"""python -m models: new, data, table, train, head, evaluate, export, compare, quantize, sanity.
+"""python -m models: new, data, table, train, head, evaluate, export, compare, quantize, sanity, import.
 
 Commands import what they need when they run: torch is not needed for what does not train with it.
 """
@@ -12,10 +12,10 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from models import quantize as quantizer
 from models.datasets import origins
-from models.quantize import Device, Kind, Order
+from models.importers import command as importers
 from models.table import guess, lines
+from models.variant import BOUNDS, USUAL, Device, Kind, Order
 from service.errors import BundleError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(importers.app, name="import")
 console = Console()
 
 Name = Annotated[str, typer.Argument(help="a recipe of models/recipes/, or the path of a .yaml file")]
@@ -191,8 +192,10 @@ def quantize(
     examples: Annotated[Path | None, typer.Option(help="labelled rows: LABEL/EXAMPLE/PART.*, for accuracy")] = None,
 ) -> None:
     """Add a smaller variant of the graph, compared with the original; refused if it is slower or off by too much."""
-    kind = kind or quantizer.USUAL[device]
-    bound = quantizer.BOUNDS[kind] if bound is None else bound
+    from models import quantize as quantizer
+
+    kind = kind or USUAL[device]
+    bound = BOUNDS[kind] if bound is None else bound
     quantizer.quantize(Order(folder=folder, kind=kind, bound=bound, device=device, examples=examples), console)
     console.print(f"wrote {folder}; next: braid verify {folder} --variant {kind}")
 

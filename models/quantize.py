@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,41 +20,13 @@ from rich.table import Table
 
 from models import parity
 from models.parity import Report, Seconds
+from models.variant import Device, Kind, Order
 from service.bundle import GRAPH, MANIFEST, Bundle, read
 from service.errors import BundleError
 from service.model import Model
-from service.types import Spec
 
 INTEGER = ["MatMul", "Gather", "Attention", "LSTM", "EmbedLayerNormalization"]  # not Conv: in int8 4 times slower
 SLOWER = 1.03  # times the original's time; equal graphs differ by up to 0.013 on a busy machine
-
-
-class Kind(StrEnum):
-    FP16 = "fp16"
-    INT8 = "int8"
-
-
-class Device(StrEnum):
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
-BOUNDS = {Kind.FP16: 1e-2, Kind.INT8: 0.15}
-USUAL = {Device.CPU: Kind.INT8, Device.CUDA: Kind.FP16}
-
-
-class Order(Spec):
-    """`bound`: largest difference of an output on the examples; it becomes the variant's tolerance at each load."""
-
-    folder: Path
-    kind: Kind
-    bound: float
-    device: Device = Device.CPU
-    examples: Path | None = None
-
-    @property
-    def file(self) -> str:
-        return f"model.{self.kind}.onnx"
 
 
 class Refused(ValueError):

@@ -62,6 +62,7 @@ class Manifest(Spec):
     whole: list[str] = Field([], description="inputs and outputs without a batch axis; rows then run one at a time")
     prior: dict[str, list[float]] = Field({}, description="output tensor -> the answer with no part at all")
     variants: dict[Name, Variant] = Field({}, description="name -> another file of the graph, chosen by --variant")
+    reference: str = Field("training", description="whose are the example's row and outputs, which ours must equal")
     sha256: dict[str, str] = Field({}, description="file -> digest; all files but the manifest and the card")
 
     def graphs(self) -> list[str]:

@@ -106,7 +106,8 @@ def verify(
     bundle: BundleArgument,
     variant: Annotated[str | None, typer.Option(help="Such as fp16 or int8, if the bundle has it.")] = None,
 ) -> None:
-    """Replay a bundle's example and print, tensor by tensor, the difference to what training computed.
+    """Replay a bundle's example and print, tensor by tensor, the difference to what training computed; for imported
+    bundles to what transformers' processors and the graph computed, where they were at hand.
 
     `braid verify models/bundles/digits`
 
@@ -120,7 +121,8 @@ def verify(
         fine = difference <= model.tolerance(tensor)
         good &= fine
         typer.echo(f"{tensor:<{width}}  {difference:.3e}  {'ok' if fine else f'over {model.tolerance(tensor):g}'}")
-    typer.echo(f"{bundle}: {'verified' if good else 'NOT what training computed'}")
+    reference = model.manifest.reference
+    typer.echo(f"{bundle}: verified against {reference}" if good else f"{bundle}: NOT what {reference} computed")
     raise typer.Exit(0 if good else 1)
 
 

@@ -192,7 +192,7 @@ class Model:
             if not difference <= tolerance:
                 raise BundleError(
                     f"{self.bundle.folder}: tensor {tensor!r} of the example differs by {difference:.3g} "
-                    f"(allowed: {tolerance:g}); preprocessing or graph are not those of training"
+                    f"(allowed: {tolerance:g}); preprocessing or graph are not those of {self.manifest.reference}"
                 )
 
     def tolerance(self, tensor: str) -> float:

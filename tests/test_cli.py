@@ -122,7 +122,7 @@ def test_two_bundles_of_one_name_are_refused(braid: Run, bundle: Bundle, copy: P
 def test_verify_is_exact_on_the_machine_that_wrote(braid: Run, bundle: Bundle) -> None:
     run = braid("verify", bundle.folder)
     assert run.returncode == 0
-    assert run.stdout.splitlines()[-1] == f"{bundle.folder}: verified"
+    assert run.stdout.splitlines()[-1] == f"{bundle.folder}: verified against training"
     assert run.stdout.count("0.000e+00") == 9
 
 

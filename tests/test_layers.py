@@ -99,6 +99,7 @@ def test_each_library_has_one_place() -> None:
 
 def test_models_may_import_what_prepares_bundles_and_not_the_server() -> None:
     allowed = {"inputs", "outputs", "bundle", "model", "explain", "types", "errors", "limits", "__version__"}
+    allowed |= {"engine", "graph", "ports"}  # of graphs made elsewhere, before there is a manifest
     for file in (ROOT / "models").rglob("*.py"):
         used = {layer(dotted) for dotted in imports(file) if dotted.split(".")[0] == "service"}
         assert used <= allowed, f"{file} imports {used - allowed}"

@@ -31,6 +31,10 @@ class Detection(Spec):
     threshold: float = Field(0.5, description="of the score, unless the request says otherwise")
     nms: float | None = Field(None, gt=0, le=1, description="overlap (IoU) over which the weaker box of a label goes")
     most: int = Field(100, gt=0, description="boxes of one answer")
+    each: Literal["box", "pair"] = Field(
+        "box", description="box: has its best class; pair: of box and class counts for itself, as RT-DETR"
+    )
+    clip: bool = Field(True, description="to the picture; transformers leaves boxes as they are")
     controls: ClassVar[frozenset[str]] = frozenset({"threshold"})
     explains: ClassVar[str | None] = None
 
@@ -61,7 +65,8 @@ class Detection(Spec):
         scores, classes = self._best(row)
         keep = np.flatnonzero(scores >= (self.threshold if asked.threshold is None else asked.threshold))
         keep = keep[np.argsort(-scores[keep], kind="stable")]
-        boxes = self._placed(row, corners(self.format, row[self.boxes].reshape(-1, 4)[keep]))
+        which = keep // len(self.labels) if self.each == "pair" else keep
+        boxes = self._placed(row, corners(self.format, row[self.boxes].reshape(-1, 4)[which]))
         scores, classes = scores[keep], classes[keep]
         if self.nms is not None:
             kept = suppressed(boxes, classes, self.nms)
@@ -71,17 +76,19 @@ class Detection(Spec):
         return {"detections": detections[: self.most]}
 
     def _best(self, row: Row) -> tuple[Array, Array]:
-        """(n,) scores and (n,) class numbers."""
+        """(n,) scores and (n,) class numbers; of pairs (n x labels,)."""
         scores = row[self.scores]
         if self.classes:
             return scores.reshape(-1), row[self.classes].reshape(-1).astype(np.int64)
         scores = activated(self.activation, scores)
         if self.background is not None:
             scores = np.delete(scores, self.background, -1)
+        if self.each == "pair":
+            return scores.reshape(-1), np.tile(np.arange(len(self.labels)), len(scores))
         return scores.max(-1), scores.argmax(-1)
 
     def _placed(self, row: Row, boxes: Array) -> Array:
-        """(n, 4) corners -> in pixels of the upright original, within it."""
+        """(n, 4) corners -> in pixels of the upright original."""
         left, top, scale_x, scale_y, width, height = row[FRAME.format(self.pixels)].tolist()
         if self.unit == "picture":
             boxes = boxes * np.array([width, height] * 2)
@@ -89,7 +96,7 @@ class Detection(Spec):
             if self.unit == "input":
                 boxes = boxes * np.array(sides(row[self.pixels]) * 2)
             boxes = (boxes - np.array([left, top] * 2)) / np.array([scale_x, scale_y] * 2)
-        return np.asarray(np.clip(boxes, 0, np.array([width, height] * 2)))
+        return np.asarray(np.clip(boxes, 0, np.array([width, height] * 2)) if self.clip else boxes)
 
 
 def sides(pixels: Array) -> list[int]:

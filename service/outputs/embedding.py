@@ -7,9 +7,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from service.outputs.scores import Shapes
-from service.types import NOTHING, Array, Asked, Row, Spec
+from service.types import FLOAT, NOTHING, Array, Asked, Row, Spec
 
 SMALL = 1e-12  # torch.nn.functional.normalize's eps
+Pooling = Literal["none", "mean", "cls", "max", "mean_sqrt", "weighted", "last"]
 
 
 class Embedding(Spec):
@@ -18,7 +19,7 @@ class Embedding(Spec):
     kind: Literal["embedding"] = "embedding"
     tensor: str | None = None
     parts: dict[str, str] = Field({}, description="part -> tensor of its embedding")
-    pooling: Literal["none", "mean", "cls", "max"] = "none"
+    pooling: Pooling | list[Pooling] = Field("none", description="several are joined, as in sentence-transformers")
     mask: str | None = Field(None, description="the graph's input that is 1 where there is a token")
     normalize: bool = Field(False, description="to length 1")
     controls: ClassVar[frozenset[str]] = frozenset()
@@ -61,10 +62,25 @@ class Embedding(Spec):
     def _pooled(self, row: Row, hidden: Array) -> Array:
         """(tokens, width) -> (width,); the padding of a batch's longer rows does not count."""
         if self.pooling == "none":
-            return hidden
-        if self.pooling == "cls":
-            return np.asarray(hidden[0])
+            return hidden.reshape(-1)  # (width, 1, 1), too, as ResNets have it
         if self.mask:
             there = row[self.mask].astype(bool)
             hidden = hidden[: len(there)][there]
-        return np.asarray(hidden.mean(0) if self.pooling == "mean" else hidden.max(0))
+        several = self.pooling if isinstance(self.pooling, list) else [self.pooling]
+        return np.concatenate([pooled(hidden, one) for one in several])
+
+
+def pooled(hidden: Array, how: Pooling) -> Array:
+    """(tokens, width) -> (width,)"""
+    match how:
+        case "cls":
+            return np.asarray(hidden[0])
+        case "last":
+            return np.asarray(hidden[-1])
+        case "max":
+            return np.asarray(hidden.max(0))
+        case "mean_sqrt":  # the sum over the root of the tokens
+            return np.asarray(hidden.mean(0) * np.sqrt(FLOAT(len(hidden))))
+        case "weighted":  # later tokens count more: 1, 2, 3, ... (Muennighoff, 2022)
+            return np.asarray(np.average(hidden, 0, np.arange(1, len(hidden) + 1, dtype=FLOAT)))
+    return np.asarray(hidden.mean(0))

@@ -12,7 +12,8 @@ import yaml
 from rich.console import Console
 
 from models import __main__, parity
-from models.quantize import BOUNDS, Device, Kind, Order, Refused, quantize, registered
+from models.quantize import Refused, quantize, registered
+from models.variant import BOUNDS, Device, Kind, Order
 from service import bundle
 from service.bundle import Bundle
 from service.errors import BundleError

@@ -1,0 +1,103 @@
+"""A graph's inputs and the processors' files to the parts of a manifest: which tensor is whose."""
+
+import io
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from models.importers.huggingface import audio, image, text
+from models.importers.huggingface.layout import Export, Json
+from service.errors import BundleError
+from service.ports import Port
+
+ORDER = ("text", "image", "audio")
+PRESENT = "modality_mask"
+ROLES = {  # graph's input -> its part and what it is there
+    "input_ids": ("text", "ids"), "token_type_ids": ("text", "types"), "position_ids": ("text", "positions"),
+    "pixel_values": ("image", "pixels"), "pixel_mask": ("image", "mask"),
+    "input_values": ("audio", "features"), "input_features": ("audio", "features"), "is_longer": ("audio", "longer"),
+}  # fmt: skip
+FILES = {  # part -> where its processor is described, the first that there is; nested: transformers 5
+    "image": (("processor_config.json", "image_processor"), ("image_preprocessor_config.json", None),
+              ("preprocessor_config.json", None)),
+    "audio": (("processor_config.json", "feature_extractor"), ("processor_config.json", "audio_processor"),
+              ("audio_preprocessor_config.json", None), ("preprocessor_config.json", None)),
+}  # fmt: skip
+
+
+class Parts(NamedTuple):
+    manifest: dict[str, Json]  # part -> its spec, in order
+    files: dict[str, bytes]  # tokenizer, filter bank
+    processors: dict[str, tuple[str, Json]]  # part -> transformers' class and its JSON
+    present: str | None
+
+
+def parts(export: Export, ports: Mapping[str, Port]) -> Parts:
+    """Raises BundleError where an input is nobody's, or a processor's file is missing or unknown."""
+    bound = roles(ports)
+    made = Parts({}, {}, {}, PRESENT if PRESENT in ports else None)
+    for part in ORDER:
+        tensors = {role: name for name, (owner, role) in bound.items() if owner == part}
+        if not tensors:
+            continue
+        spec = {"text": texts, "image": images, "audio": sounds}[part](export, ports, made)
+        made.manifest[part] = {**spec, "tensors": dict(sorted(tensors.items(), key=lambda item: item[0] == "mask"))}
+    if not made.manifest:
+        raise BundleError(f"the graph takes {', '.join(ports)}: neither text, picture nor sound")
+    return made
+
+
+def roles(ports: Mapping[str, Port]) -> dict[str, tuple[str, str]]:
+    """Graph's input -> part and role."""
+    found = {}
+    for name in ports:
+        if name == "attention_mask":
+            found[name] = ("text" if "input_ids" in ports else "audio", "mask")
+        elif name in ROLES:
+            found[name] = ROLES[name]
+        elif name != PRESENT:
+            why = "it generates text" if name.startswith(("past_", "decoder_")) else "start a manifest by `import onnx`"
+            raise BundleError(f"the graph's input {name!r} is none that exports of Hugging Face have; {why}")
+    return found
+
+
+def texts(export: Export, ports: Mapping[str, Port], made: Parts) -> Json:
+    words = text.words(export, {name: port.shape for name, port in ports.items()})
+    made.files["tokenizer.json"] = words.tokenizer.encode()
+    return words.manifest
+
+
+def images(export: Export, ports: Mapping[str, Port], made: Parts) -> Json:
+    given, file = described(export, "image")
+    kind = str(export.config.get("model_type", ""))
+    spec = image.manifest(given, file, kind, export.say)
+    made.processors["image"] = f"{image.processor(given, kind)}ImageProcessor", given
+    shape = ports["pixel_values"].shape
+    if len(shape) != 4:
+        raise BundleError(f"the graph's input 'pixel_values' has {len(shape)} axes; Braid gives it one picture: 4")
+    return spec | ({"layout": "hwc"} if shape[3] == 3 and shape[1] != 3 else {})
+
+
+def sounds(export: Export, ports: Mapping[str, Port], made: Parts) -> Json:
+    given, file = described(export, "audio")
+    found = audio.sound(given, file, export.say)
+    made.processors["audio"] = f"{audio.extractor(given)}FeatureExtractor", given
+    if found.bank is not None:
+        out = io.BytesIO()
+        np.save(out, found.bank, allow_pickle=False)
+        made.files[audio.MEL] = out.getvalue()
+    return found.manifest
+
+
+def described(export: Export, part: str) -> tuple[Json, str]:
+    """The processor's JSON and the name of its file. Raises BundleError."""
+    for name, key in FILES[part]:
+        given = export.json(name)
+        if key and given:
+            given = given.get(key)
+            name = f"{name}: {key}"
+        if given and ("image_processor_type" not in given or part == "image"):
+            return given, name
+    names = dict.fromkeys(name for name, _ in reversed(FILES[part]))
+    raise BundleError(f"{export.folder}: none of {', '.join(names)} describes how to prepare {part}; copy it there")
