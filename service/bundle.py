@@ -166,12 +166,13 @@ def parse(text: str | bytes, folder: Path) -> Manifest:
         raise BundleError(f"{folder / MANIFEST}: {explain(error)}") from error
 
 
-def named(folder: Path) -> str | None:
-    """The name that its manifest gives, if it is one."""
+def named(folder: Path) -> tuple[str, str] | None:
+    """Name and version that its manifest gives, if it is one."""
     try:
-        return parse((regular(folder, MANIFEST)).read_bytes(), folder).name
+        manifest = parse((regular(folder, MANIFEST)).read_bytes(), folder)
     except (BundleError, OSError):
         return None
+    return manifest.name, manifest.version
 
 
 def explain(error: ValidationError) -> str:

@@ -93,8 +93,7 @@ def serve(
         "log": log,
     }
     chosen = settings.read(given)
-    if chosen.keys:
-        keys.read(chosen.keys)
+    keys.check(chosen)
     tls.context(chosen)
     tracing.check(chosen.traces)
     lines = logs.Log(chosen.log)

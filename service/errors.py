@@ -20,6 +20,7 @@ BraidError
     ├── InvalidInput       422  invalid_input        undecodable
     │   ├── OverLimit      422  over_limit           pixels, seconds, channels, scans, ...
     │   └── MissingPart    422  missing_part         no part at all, or a required one
+    ├── NotLoaded          422  not_loaded           a bundle that cannot be served; what was served still is
     ├── QueueFull          429  queue_full           with Retry-After
     ├── RateLimited        429  rate_limited         of this key, with Retry-After
     ├── Failed             500  failed               the graph failed on this row alone
@@ -121,6 +122,12 @@ class OverLimit(InvalidInput):
 
 class MissingPart(InvalidInput):
     code, title = "missing_part", "Missing part"
+
+
+class NotLoaded(RequestError):
+    """To an operator who has asked for a load: the text may say what a library did."""
+
+    status, code, title = 422, "not_loaded", "Not loaded"
 
 
 class QueueFull(RequestError):

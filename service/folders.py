@@ -21,12 +21,17 @@ def find(settings: Settings) -> list[Bundle]:
 
 def find_one(settings: Settings, name: str) -> Bundle:
     """Others may be broken meanwhile. Raises UnknownModel, BundleError."""
-    found = [folder for folder in folders(settings.bundles) if named(folder) == name]
+    found = [folder for folder in folders(settings.bundles) if (about := named(folder)) and about[0] == name]
     if not found:
         raise UnknownModel("no bundle of this name is in the folders that were given at the start")
     if len(found) > 1:
         raise BundleError(f"two bundles have the same name: {found[0]}, {found[1]}")
     return read(found[0], settings.variant)
+
+
+def versions(settings: Settings) -> dict[str, str]:
+    """Name -> version of all that lies there, as far as it has a manifest."""
+    return dict(filter(None, (named(folder) for folder in folders(settings.bundles))))
 
 
 def folders(paths: Sequence[Path]) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from service.errors import SettingsError
 from service.logs import Log
+from service.settings import Settings
 
 LOOK = 1.0  # seconds between two looks at the file
 PREFIX = "braid_"  # so that scanners of source code find a key that was committed
@@ -81,6 +82,14 @@ class Keys:
         before = {key.name: key for key in self._keys}
         self._keys = [before[key.name] if before.get(key.name) == key else key for key in fresh]  # tokens stay used
         self._log.info("keys reloaded", {"keys": [key.name for key in fresh]})
+
+
+def check(settings: Settings) -> None:
+    """At the start. Raises SettingsError."""
+    if settings.keys:
+        read(settings.keys)
+    elif settings.manage:
+        raise SettingsError("BRAID_MANAGE: only a key may manage models; set BRAID_KEYS (`braid key NAME --manage`)")
 
 
 def mark(file: Path) -> tuple[int, ...]:

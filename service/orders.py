@@ -103,6 +103,8 @@ class Orders:
             prepared = await in_thread(partial(self._loaded, order.places))
         except StartError as refusal:
             error = str(refusal)
+            for place in order.places:
+                error = error.replace(place.folder, Path(place.folder).name)
         except Exception as failure:  # whatever it is, the others must not wait for it
             error = f"loading failed: {failure!r}"
         if order.number == self._number:

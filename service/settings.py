@@ -61,6 +61,7 @@ class Settings(BaseSettings, Limits):
     cors: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="origins whose pages may ask, separated by commas, or *; unless given, none but our own"
     )
+    manage: bool = Field(False, description="on: models may be loaded, reloaded and unloaded by keys with that right")
     keys: Path | None = Field(None, description="file of API keys (`braid key`); unless given, everybody may ask")
     traces: float = Field(
         0.0, ge=0, le=1, description="share of the requests that become OpenTelemetry traces; 0: none, at no cost"

@@ -81,11 +81,18 @@ def attempt(settings: Settings, wish: Wish, served: Target, pipe: Connection, in
                 with memory.bounded(settings.load_bytes):
                     Model(bundle, limits=settings, providers=settings.providers).prove()
     except BraidError as error:
-        pipe.send(error)
+        pipe.send(type(error)(short(str(error), settings)))
     except Exception as error:  # whatever it is, the operator is to see it
         pipe.send(BundleError(f"loading failed: {error!r}"))
     else:
         pipe.send(found)
+
+
+def short(text: str, settings: Settings) -> str:
+    """Folders by their own names: where they lie is nothing for clients."""
+    for folder in folders.folders(settings.bundles):
+        text = text.replace(str(folder), folder.name)
+    return text
 
 
 def wanted(settings: Settings, wish: Wish, served: Target) -> Target:

@@ -125,7 +125,7 @@ def challenge(scope: Scope) -> Headers:
     return [(b"www-authenticate", CHALLENGE + (b', error="invalid_token"' if presented(scope) else b""))]
 
 
-def may_manage(scope: Scope, settings: Settings) -> None:
-    """Raises Forbidden for a key without the right."""
-    if settings.keys and not scope.get("braid.manage"):
-        raise Forbidden("this key may not manage models")
+def may_manage(scope: Scope) -> None:
+    """Raises Forbidden for a key without the right, and where there are no keys."""
+    if not scope.get("braid.manage"):
+        raise Forbidden("this key may not manage models; `braid key NAME --manage` makes one that may")

@@ -14,12 +14,12 @@ from service.metrics import Metrics, merged
 from service.orders import Orders
 from service.registry import RETRY, Registry
 from service.settings import Settings
-from service.web import docs, openapi, pages, problems
+from service.web import docs, manage, openapi, pages, problems
 from service.web.asgi import Receive, Scope, Send
 from service.web.calls import Calls
 from service.web.embeddings import Embeddings
 from service.web.models import describe
-from service.web.oip import routes
+from service.web.oip import repository, routes
 from service.web.oip.infer import Infer
 from service.web.predict import Predict
 
@@ -81,7 +81,10 @@ def rest(registry: Registry, settings: Settings, metrics: Metrics, orders: Order
         return reply({**describe(served, settings), "card": served.model.bundle.card})
 
     docs.add(app)
-    routes.add(app, registry, exposition)
+    routes.add(app, registry, exposition, manage=settings.manage)
+    repository.add(app, registry, orders, settings)
+    if settings.manage:
+        manage.add(app, orders)
     if settings.playground:
         pages.add(app, registry)
     app.openapi = lambda: openapi.document(app, registry)  # type: ignore[method-assign]  # FastAPI's documented way

@@ -1,32 +1,32 @@
-"""/v2 but for infer: liveness, readiness, metadata, statistics, the repository's index."""
+"""/v2 but for infer: liveness, readiness, metadata, statistics."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import numpy as np
-import orjson
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import __version__
-from service.errors import Malformed, Unavailable
+from service.errors import Unavailable
 from service.registry import RETRY, Registry, Served
 from service.web.oip.infer import same_version
 from service.web.oip.tensors import NAMES
 
 EXTENSIONS = ["binary_tensor_data", "classification", "statistics", "model_repository"]
+MANAGED = ["model_repository(unload_dependents)"]
 PLATFORM = "onnx_onnxv1"
 NANOSECONDS = 1e9
 Scrape = Callable[[], Awaitable[bytes]]
 
 
-def add(app: FastAPI, registry: Registry, scrape: Scrape) -> None:
+def add(app: FastAPI, registry: Registry, scrape: Scrape, *, manage: bool) -> None:
     tags: list[Any] = ["open inference protocol"]
 
     @app.get("/v2", tags=tags, summary="Server metadata")
     @app.get("/v2/", include_in_schema=False)
     async def server() -> dict[str, Any]:
-        return {"name": "braid", "version": __version__, "extensions": EXTENSIONS}
+        return {"name": "braid", "version": __version__, "extensions": [*EXTENSIONS, *(MANAGED if manage else [])]}
 
     @app.get("/v2/health/live", tags=tags, summary="The process answers")
     async def live() -> dict[str, bool]:
@@ -49,10 +49,6 @@ def add(app: FastAPI, registry: Registry, scrape: Scrape) -> None:
     for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         shown = "version" not in path
         add_model(app, registry, scrape, path, {"tags": tags, "include_in_schema": shown})
-
-    @app.post("/v2/repository/index", tags=tags, summary="The models and their states")
-    async def index(request: Request) -> Response:
-        return await listing(request, registry)
 
 
 def add_model(app: FastAPI, registry: Registry, scrape: Scrape, path: str, how: Mapping[str, Any]) -> None:
@@ -162,19 +158,3 @@ def statistics(models: list[Served], exposition: bytes) -> dict[str, Any]:
         }
 
     return {"model_stats": [of(served) for served in models]}
-
-
-async def listing(request: Request, registry: Registry) -> Response:
-    """Body: empty, or {"ready": true} for those that are."""
-    body = await request.body()
-    try:
-        only = bool(body) and orjson.loads(body).get("ready") is True
-    except (orjson.JSONDecodeError, AttributeError) as error:
-        raise Malformed('the body is empty or {"ready": true}') from error
-    found = []
-    for name, bundle in registry.bundles.items():
-        ready = name in registry.served
-        if ready or not only:
-            state = "READY" if ready else "LOADING"
-            found.append({"name": name, "version": bundle.manifest.version, "state": state, "reason": ""})
-    return Response(orjson.dumps(found), media_type="application/json")
