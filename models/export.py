@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
 from models import evaluate
 from models.network import Network
@@ -73,6 +74,7 @@ def write_graph(net: Network, names: list[str], row: Row, path: Path) -> None:
     axes = {name: {0: "batch"} | AXES.get(name, {}) for name in [*inputs, *RESULTS]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of the exporter itself; it is a third of the other's size
+        warnings.simplefilter("ignore", TracerWarning)  # the number of classes is a constant
         torch.onnx.export(
             Served(net, names).eval(),
             tuple(batch[name] for name in inputs),
