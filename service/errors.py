@@ -15,7 +15,9 @@ BraidError
     ├── UnknownModel       404  unknown_model
     ├── MethodNotAllowed   405  method_not_allowed
     ├── SlowBody           408  slow_body
+    ├── SlowHead           408  slow_head            of the request: its first line and its fields
     ├── TooLarge           413  too_large            bytes of body, part or text
+    ├── TargetTooLong      414  target_too_long      bytes of the URL
     ├── UnsupportedType    415  unsupported_type     format or charset
     ├── InvalidInput       422  invalid_input        undecodable
     │   ├── OverLimit      422  over_limit           pixels, seconds, channels, scans, ...
@@ -23,6 +25,7 @@ BraidError
     ├── NotLoaded          422  not_loaded           a bundle that cannot be served; what was served still is
     ├── QueueFull          429  queue_full           with Retry-After
     ├── RateLimited        429  rate_limited         of this key, with Retry-After
+    ├── HeadTooLarge       431  head_too_large       bytes or number of the fields
     ├── Failed             500  failed               the graph failed on this row alone
     ├── Unavailable        503  unavailable          loading or draining, with Retry-After
     └── DeadlineExceeded   504  deadline_exceeded
@@ -104,8 +107,16 @@ class SlowBody(RequestError):
     status, code, title = 408, "slow_body", "Body too slow"
 
 
+class SlowHead(RequestError):
+    status, code, title = 408, "slow_head", "Head too slow"
+
+
 class TooLarge(RequestError):
     status, code, title = 413, "too_large", "Too large"
+
+
+class TargetTooLong(RequestError):
+    status, code, title = 414, "target_too_long", "URL too long"
 
 
 class UnsupportedType(RequestError):
@@ -136,6 +147,10 @@ class QueueFull(RequestError):
 
 class RateLimited(RequestError):
     status, code, title = 429, "rate_limited", "Too many requests"
+
+
+class HeadTooLarge(RequestError):
+    status, code, title = 431, "head_too_large", "Head too large"
 
 
 class Failed(RequestError):

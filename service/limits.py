@@ -38,4 +38,24 @@ class Limits(BaseModel):
     audio_peak: float = Field(64.0, gt=0, description="largest absolute sample of a float recording (422)")
 
 
+class Wire(BaseModel):
+    """What one connection may cost; likewise."""
+
+    model_config = ConfigDict(frozen=True)
+
+    connections: Count = Field(1_000, description="connections of a worker; idle ones give way to new ones (503)")
+    pipeline: Count = Field(16, description="requests that one connection may send ahead of their answers (503)")
+    keep_alive: float = Field(5.0, gt=0, description="seconds for which a connection is kept for its next request")
+    head_seconds: float = Field(10.0, gt=0, description="seconds in which the head of a request must arrive (408)")
+    head_bytes: Bytes = Field(32 * 1024, description="bytes of a request's head: its first line and its fields (431)")
+    head_fields: Count = Field(100, description="fields of a request's head (431)")
+    target_bytes: Bytes = Field(8 * 1024, description="bytes of a request's URL (414)")
+    body_rate: Bytes = Field(1024, description="bytes a second that a body must bring on average (408)")
+    body_grace: float = Field(5.0, ge=0, description="seconds that are left out of that average")
+    body_overhead: Bytes = Field(
+        64 * 1024, description="bytes by which sizes, extensions and trailers may outweigh what is in the chunks (400)"
+    )
+    answer_seconds: float = Field(15.0, gt=0, description="seconds in which a client must take its answer")
+
+
 DEFAULTS = Limits()

@@ -127,6 +127,10 @@ class Metrics:
         self.disconnects = Counter(
             "braid_disconnects", "Clients that left before their answer.", by_model, registry=registry
         )
+        self.connections = Gauge("braid_connections", "Open connections.", registry=registry)
+        self.refused = Counter(
+            "braid_connections_refused", "Connections that were refused or cut.", ["reason"], registry=registry
+        )
         self.keys = Counter(
             "braid_key_requests", "Answers by the name of the API key.", ["key", "status"], registry=registry
         )

@@ -2,16 +2,17 @@
 
 import asyncio
 import gc
+import math
 import os
 import signal
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from socket import SHUT_RDWR, socket
+from socket import IPPROTO_TCP, SHUT_RDWR, SO_SNDBUF, SOL_SOCKET, TCP_USER_TIMEOUT, socket
 from types import FrameType
 
 import uvicorn
 
-from service import logs, memory, tls
+from service import descriptors, logs, memory, tls
 from service.bundle import Bundle
 from service.errors import SettingsError, StartError
 from service.metrics import Metrics
@@ -22,10 +23,12 @@ from service.tracing import Tracer
 from service.web import access
 from service.web.app import App
 from service.web.calls import Calls
-from service.web.protocol import Protocol
+from service.web.connections import LINGER, Connections
+from service.web.protocol import Connection
 from service.workers import Worker
 
 BACKLOG = 2048  # connections that may wait to be accepted
+SEND = 2**18  # bytes; the 4 MiB that the kernel would hold for a client that does not read are charged to our container
 
 
 def serve(settings: Settings, worker: Worker, bundles: Sequence[Bundle]) -> None:
@@ -50,37 +53,47 @@ def traces(share: float) -> AbstractContextManager[Tracer | None]:
 class Server(uvicorn.Server):
     def __init__(self, calls: Calls, log: logs.Log, worker: Worker) -> None:
         settings = calls.settings
-        self._secure = secure = tls.context(settings)
+        self._secure = tls.context(settings)
         self._orders = Orders(calls.registry, worker, settings, calls.metrics, self._renew)
+        app = access.guarded(App(calls, self._orders), settings, calls.metrics, log)
         super().__init__(
-            uvicorn.Config(
-                access.guarded(App(calls, self._orders), settings, calls.metrics, log),
-                http=Protocol,
-                ssl_context_factory=(lambda config, default: secure) if secure else None,
-                loop="uvloop",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                backlog=BACKLOG,
-                timeout_graceful_shutdown=int(settings.grace),
-            )
+            uvicorn.Config(app, http=Connection, ws="none", loop="uvloop", lifespan="off", log_config=None)
         )
+        most = descriptors.enough(settings.connections)
+        self._connections = Connections(app, settings, most, calls.metrics, log, secure=self._secure is not None)
         self._registry, self._settings, self._metrics = calls.registry, settings, calls.metrics
         self._log, self._worker = log, worker
+        if most < settings.connections:
+            self._log.warning("few file descriptors", {"connections": most, "wanted": settings.connections})
         self._loop: asyncio.AbstractEventLoop | None = None  # until it runs
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         self._loop = loop = asyncio.get_running_loop()
         loop.add_reader(self._worker.supervisor.fileno(), self._told, loop)
         if self._worker.first:
-            await super().startup(sockets)
+            await self._listen(loop, sockets or [])
             self._loading = asyncio.create_task(self._load())
         elif await self._load():
-            await super().startup(sockets)
+            await self._listen(loop, sockets or [])
         self._siblings = await self._worker.answer_siblings(self._metrics.render)
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop, sockets: Sequence[socket]) -> None:
+        for bound in sockets:  # inherited by the connections
+            bound.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND)
+            bound.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, math.ceil(2000 * self._settings.answer_seconds))
+        shaking = self._settings.head_seconds if self._secure else None
+        self.servers = [
+            await loop.create_server(
+                lambda: Connection(self._connections, loop),
+                sock=bound,
+                ssl=self._secure,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=shaking,
+                ssl_shutdown_timeout=shaking and LINGER,
+            )
+            for bound in sockets
+        ]
+        self.started = True
 
     async def _load(self) -> bool:
         """Whether the models are there."""
@@ -107,7 +120,9 @@ class Server(uvicorn.Server):
         """Refuses new connections from here on; the supervisor's copy of the socket would still take them."""
         for bound in sockets or []:
             bound.shutdown(SHUT_RDWR)
-        await super().shutdown(sockets)
+        for server in self.servers:
+            server.close()
+        await self._connections.close(self._settings.grace, lambda: self.force_exit)
 
     def _told(self, loop: asyncio.AbstractEventLoop) -> None:
         """Without a supervisor there is no worker."""
@@ -129,6 +144,6 @@ class Server(uvicorn.Server):
             self.force_exit = self.should_exit
             self.should_exit = True
             return
-        self._registry.draining = True
+        self._registry.draining = self._connections.draining = True
         wait = self._settings.drain if sig == signal.SIGTERM else 0.0
         self._loop.call_soon_threadsafe(self._loop.call_later, wait, setattr, self, "should_exit", True)

@@ -9,13 +9,13 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import SettingsError
-from service.limits import MIB, Bytes, Count, Limits
+from service.limits import MIB, Bytes, Count, Limits, Wire
 
 PREFIX = "BRAID_"
 FOREIGN = {"BRAID_DATA"}  # belongs to `python -m models`
 
 
-class Settings(BaseSettings, Limits):
+class Settings(BaseSettings, Limits, Wire):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     bundles: Annotated[tuple[Path, ...], NoDecode] = Field(

@@ -44,8 +44,10 @@ def eventually(true: Callable[[], bool]) -> None:
 class Server:
     """A serving process and a client of it."""
 
-    def __init__(self, bundles: Sequence[Path], settings: dict[str, str], folder: Path | None) -> None:
-        command = [*COMMAND, "serve", *map(str, bundles), "--port", "0"]
+    def __init__(
+        self, bundles: Sequence[Path], settings: dict[str, str], folder: Path | None, under: Sequence[str] = ()
+    ) -> None:
+        command = [*under, *COMMAND, "serve", *map(str, bundles), "--port", "0"]
         self.process = subprocess.Popen(command, env=environment(settings), cwd=folder, stderr=subprocess.PIPE)
         self.lines: list[bytes] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -104,10 +106,16 @@ class Server:
 
 @contextmanager
 def serve(
-    *bundles: Path, wait: bool = True, folder: Path | None = None, code: int = 0, **settings: str
+    *bundles: Path,
+    wait: bool = True,
+    folder: Path | None = None,
+    code: int = 0,
+    under: Sequence[str] = (),
+    **settings: str,
 ) -> Iterator[Server]:
-    """Ready and at rest, unless `wait` is false; runs in `folder`, and must end with this exit code."""
-    server = Server(bundles, PLAIN | settings, folder)
+    """Ready and at rest, unless `wait` is false; runs in `folder`, `under` another command, and must end with this exit
+    code."""
+    server = Server(bundles, PLAIN | settings, folder, under)
     try:
         if wait:
             eventually(lambda: server.process.poll() is not None or any(server.events("calibrated")))

@@ -17,7 +17,7 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
     {"spans"},
     {"web"},
     {"orders"},
-    {"workers", "registry", "tls", "changes"},
+    {"workers", "registry", "tls", "changes", "descriptors"},
     {"trial"},
     {"folders"},
     {"keys"},

@@ -2,8 +2,11 @@
 
 import datetime
 import signal
+import socket
 import ssl
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -124,6 +127,42 @@ def test_a_renewed_certificate_is_shown_after_a_signal(bundle: Bundle, tmp_path:
         key.write_bytes(its_key.read_bytes())
         server.process.send_signal(signal.SIGHUP)
         eventually(lambda: shown() == {new})
+    finally:
+        assert server.stop() == 0
+
+
+def test_the_deadlines_hold_for_encrypted_connections_too(bundle: Bundle, tmp_path: Path) -> None:
+    certificate, key = pair(tmp_path, "one")
+    short = {"BRAID_HEAD_SECONDS": "0.5", "BRAID_BODY_GRACE": "0.3", "BRAID_KEEP_ALIVE": "0.5"}
+    server = Process(
+        [bundle.folder], PLAIN | short | {"BRAID_TLS_CERT": str(certificate), "BRAID_TLS_KEY": str(key)}, None
+    )
+    try:
+        eventually(lambda: any(server.events("ready")))
+        trusted = ssl.create_default_context(cafile=certificate)
+        trusted.check_hostname = False
+
+        def said(data: bytes) -> bytes:
+            with (
+                socket.create_connection(("127.0.0.1", server.port), 10) as plain,
+                trusted.wrap_socket(plain) as secure,
+            ):
+                secure.sendall(data)
+                return b"".join(iter(lambda: secure.recv(65536), b""))
+
+        for silent in (b"", b"GET / HTTP/1.1\r\n\r\n"):  # no handshake, or none that it could be
+            began = time.monotonic()
+            with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+                connection.sendall(silent)
+                with suppress(ConnectionError):
+                    assert b"HTTP" not in connection.recv(1000)
+            assert time.monotonic() - began < 2.5
+        assert said(b"") == b""
+        assert b" 408 " in said(b"GET /hea")
+        start = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        assert b" 408 " in said(start + b"Content-Length: 100\r\n\r\n")
+        assert b" 413 " in said(start + b"Content-Length: 40000000\r\n\r\n" + b" " * 40_000_000)
+        assert said(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 3).count(b" 200 OK") == 3
     finally:
         assert server.stop() == 0
 

@@ -17,7 +17,6 @@ from service.errors import (
     InvalidInput,
     Malformed,
     RequestError,
-    SlowBody,
     TooLarge,
     UnknownPart,
     UnsupportedType,
@@ -344,15 +343,6 @@ def test_a_body_that_grows_too_large_is_not_read_to_its_end() -> None:
 def test_a_content_length_is_a_number(length: str) -> None:
     with pytest.raises(Malformed):
         read(b"", content_length=length)
-
-
-def test_a_body_that_does_not_arrive_is_too_slow() -> None:
-    async def receive() -> Message:
-        await asyncio.sleep(0.02)
-        return {"type": "http.request", "body": b"a", "more_body": True}
-
-    with pytest.raises(SlowBody):
-        asyncio.run(uploads.read(scope(FORM), receive, INPUTS, Limits(body_seconds=0.1)))
 
 
 def test_a_client_that_leaves_is_noticed() -> None:

@@ -1,4 +1,4 @@
-"""Who may ask: keys and their rates before the application, headers on every answer after it."""
+"""Who may ask: keys and their rates, and pages of other origins, before the application."""
 
 import math
 
@@ -19,16 +19,8 @@ FILES = ("/playground/", "/docs/")
 NOBODY = "-"  # no key's name
 CHALLENGE = b'Bearer realm="braid"'
 
-
 ALLOWED = ("Authorization", "X-API-Key", "Content-Type", "X-Request-Id", "Braid-Timeout")  # headers of other origins
 EXPOSED = ("X-Request-Id", "Server-Timing", "Retry-After")
-DRESS = {  # what an answer gets unless it says otherwise: a page has a policy of its own
-    b"cache-control": b"no-store",
-    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
-    b"cross-origin-resource-policy": b"same-origin",
-    b"referrer-policy": b"no-referrer",
-    b"x-content-type-options": b"nosniff",
-}
 
 
 def guarded(app: App, settings: Settings, metrics: Metrics, log: Log) -> App:
@@ -39,21 +31,7 @@ def guarded(app: App, settings: Settings, metrics: Metrics, log: Log) -> App:
         app = CORSMiddleware(
             app, settings.cors, allow_methods=("GET", "POST"), allow_headers=ALLOWED, expose_headers=EXPOSED
         )
-    return dressed(app)
-
-
-def dressed(app: App) -> App:
-    async def dress(scope: Scope, receive: Receive, send: Send) -> None:
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = message["headers"]
-                have = {name for name, _ in headers}
-                message["headers"] = [*headers, *((name, said) for name, said in DRESS.items() if name not in have)]
-            await send(message)
-
-        await app(scope, receive, sending)
-
-    return dress
+    return app
 
 
 class Locked:

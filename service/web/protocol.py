@@ -1,40 +1,300 @@
-"""A connection: uvicorn's, with head and body of an answer leaving in one system call."""
+"""A connection: one request after the other is read, answered and ended in time. HTTP/1.1 as RFC 9112 has it.
+
+No clock is read for a request that comes in one piece and is answered: `Connections` looks at all of them now and then,
+and `look` ends what is overdue.
+"""
 
 import asyncio
+import socket
+from contextvars import Context
+from typing import cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from service.errors import Malformed, RequestError, Unavailable
+from service.web import answers
+from service.web.asgi import Scope
+from service.web.connections import LINGER, MOMENT, RESERVE, Connections
+from service.web.exchange import Exchange
+from service.web.reader import BODY, DONE, HEAD, IDLE, OVER, Head, Reader
+
+ASGI = {"version": "3.0", "spec_version": "2.3"}
+HIGH = 64 * 1024  # bytes of a body that wait for the application; then the connection is not read
+RETRY = 1  # seconds
+PROBES = {"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/metrics"}
+CLOSED = 7  # TCP_CLOSE of Linux: a reset came
+Address = tuple[str, int] | None
 
 
-class Protocol(HttpToolsProtocol):
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        super().connection_made(Corked(transport, self.loop))
+class Connection(asyncio.Protocol):
+    def __init__(self, every: Connections, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.paused = False  # the client does not take what is written
+        self.every = every
+        self._served = self._crowded = self._half = self._asked = False
+        self._current: Exchange | None = None  # it is being answered
+        self._waiting: list[Exchange] = []  # sent ahead
+        self._later = b""  # what came while an answer was being made
+        self._refusal: RequestError | None = None  # comes after the answers
+        self._reading = True
+        self._unread = 0.0  # since when the client has not been taking its answer
+        self._writable: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._addresses: tuple[Address, Address] | None = None
 
+    # -- from the transport -------------------------------------------------------------------------------------------
 
-class Corked(asyncio.Transport):
-    """Holds what is written in one turn of the event loop, and writes it at the end of that turn."""
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._reader = Reader(self.every.limits, self._take)
+        surplus = self.every.add(self, self.loop)
+        self._crowded = surplus > 0
+        if surplus > RESERVE:
+            self._refuse(Unavailable("too many connections", retry_after=RETRY))
+            if surplus > 2 * RESERVE:
+                self.abort()
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self._transport, self._loop = transport, loop
-        self._held: list[bytes | bytearray | memoryview] = []
-        self.is_closing = transport.is_closing  # type: ignore[method-assign]  # no detour for what is only passed on
-        self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
-        self.resume_reading = transport.resume_reading  # type: ignore[method-assign]
-        self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]
+    def data_received(self, data: bytes) -> None:
+        reader = self._reader
+        if reader.phase is OVER:
+            return
+        if reader.phase is DONE:
+            self._later += data
+            self._pause()
+            return
+        try:
+            reader.feed(data)
+        except RequestError as error:
+            self._break(error)
+        else:
+            if reader.incoming is not None and reader.incoming.held > HIGH:
+                self._pause()
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self._held:
-            self._loop.call_soon(self._flush)
-        self._held.append(data)
+    def eof_received(self) -> bool:
+        """Whether there is still something to say."""
+        self._half = True
+        if self.every.scheme == "https" or (self._current is None and self._reader.phase in (IDLE, OVER)):
+            return False
+        if self._reader.phase in (HEAD, BODY):
+            self._break(Malformed("the request ends too early"))
+        if self._current is not None:
+            self.every.doubt(self, self.loop)
+        return True
 
-    def _flush(self) -> None:
-        if self._held and not self._transport.is_closing():
-            self._transport.write(b"".join(self._held))
-        self._held.clear()
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.every.forget(self)
+        self._reader.end()
+        self._waiting.clear()
+        if self._current is not None:
+            self._current.leave()
+        if self._task is not None and not self._task.done():
+            self.every.orphan(self._task)
+        self.resume_writing()
 
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
+    def pause_writing(self) -> None:
+        self.paused, self._unread = True, 0.0
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        if self._current is None and self._waiting:
+            self._next()
+
+    # -- from the reader ----------------------------------------------------------------------------------------------
+
+    def _take(self, head: Head) -> Exchange:
+        if self._crowded and head.target.path not in PROBES:
+            raise Unavailable("too many connections", retry_after=RETRY)
+        exchange = Exchange(self, self._scope(head), keep=head.keep, expects=head.expects)
+        if self._current is None and not self._waiting:
+            self._begin(exchange)
+        elif len(self._waiting) + 1 < self.every.limits.pipeline:
+            self._waiting.append(exchange)
+        else:
+            raise Unavailable("too many requests ahead of their answers", retry_after=RETRY)
+        return exchange
+
+    def _scope(self, head: Head) -> Scope:
+        if self._addresses is None:
+            about = self._transport.get_extra_info
+            self._addresses = address(about("sockname")), address(about("peername"))
+        return {
+            "type": "http",
+            "asgi": ASGI,
+            "http_version": head.version,
+            "method": head.method.decode("ascii"),
+            "scheme": self.every.scheme,
+            "path": head.target.path,
+            "raw_path": head.target.raw,
+            "query_string": head.target.query,
+            "root_path": "",
+            "headers": head.fields,
+            "server": self._addresses[0],
+            "client": self._addresses[1],
+        }
+
+    # -- from the exchange --------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def writable(self) -> None:
+        while self.paused:
+            self._writable = self.loop.create_future()
+            await self._writable
+
+    def read(self) -> None:
+        if not self._reading and not self._later and not self._transport.is_closing():
+            self._reading = True
+            self._transport.resume_reading()
+
+    def answered(self) -> None:
+        exchange, self._current = self._current, None
+        assert exchange
+        self._served = True
+        reader = self._reader
+        if not exchange.keep:
+            self._waiting.clear()
+            self._leave(clean=exchange.complete and reader.phase is DONE and not self._later)
+        elif self._waiting:
+            if not self.paused:
+                self._next()
+        elif self._refusal:
+            self._refuse(self._refusal)
+        elif self._half:
+            self._leave(clean=True)
+        else:
+            reader.since = 0.0
+            if reader.phase is DONE:
+                reader.phase = IDLE
+            if self._later:
+                later, self._later = self._later, b""
+                Context().run(self.data_received, later)
+            self.read()
 
     def abort(self) -> None:
         self._transport.abort()
+
+    # -- from the clock -----------------------------------------------------------------------------------------------
+
+    def look(self, now: float) -> None:
+        """Ends what is overdue."""
+        reader, limits = self._reader, self.every.limits
+        if self.paused:
+            self._unread = self._unread or now
+            if now - self._unread > limits.answer_seconds:
+                self.cut("unread")
+        elif self._works():
+            return
+        elif not reader.since:
+            reader.since = now
+        elif self._transport.get_write_buffer_size():
+            if now - reader.since > limits.answer_seconds:
+                self.cut("unread")
+        elif reader.phase is OVER:
+            if now - reader.since > LINGER:
+                self.abort()
+        elif reader.phase is IDLE:
+            if now - reader.since > self._patience():
+                self._leave(clean=True)
+        elif error := reader.slow(now - reader.since):
+            self._break(error)
+
+    def _works(self) -> bool:
+        """The client waits for us, not we for it."""
+        return self._current is not None and self._current is not self._reader.incoming
+
+    def _patience(self) -> float:
+        """Seconds for the first byte of a request."""
+        if self.every.closing:
+            return MOMENT
+        return self.every.limits.keep_alive if self._served else self.every.limits.head_seconds
+
+    def idle(self, now: float) -> float:
+        """Seconds for which another could have used the place better; under pressure a body has no grace."""
+        reader = self._reader
+        if not reader.since or self._works():
+            return 0.0
+        waited = now - reader.since
+        if reader.incoming is not None and reader.incoming.received >= self.every.limits.body_rate * waited:
+            return 0.0
+        return waited
+
+    def doubtful(self) -> bool:
+        """Whether it is not yet known if a client that sends no more is there for its answer.
+
+        An interim answer, which HTTP/1.1 allows at any time, is its question: if it has left, a reset comes back.
+        """
+        exchange = self._current
+        if exchange is None or self._transport.is_closing():
+            return False
+        if not self._asked and exchange.silent and exchange.scope["http_version"] == "1.1":
+            self._asked = True
+            self.write(answers.CONTINUE)
+        elif self._transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == CLOSED:
+            self.abort()
+            return False
+        return True
+
+    def cut(self, reason: str) -> None:
+        self.every.refused(reason)
+        self.abort()
+
+    def last(self) -> None:
+        """The worker stops."""
+        if self._reader.phase is IDLE:
+            self._reader.since = 0.0
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    # -- steps --------------------------------------------------------------------------------------------------------
+
+    def _begin(self, exchange: Exchange, context: Context | None = None) -> None:
+        self._current = exchange
+        self._task = self.loop.create_task(exchange.run(self.every.app), context=context)
+
+    def _next(self) -> None:
+        self._begin(self._waiting.pop(0), Context())
+
+    def _pause(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _break(self, error: RequestError) -> None:
+        """The rest cannot be understood, or is not waited for. What came before is answered."""
+        reader = self._reader
+        exchange, reader.incoming = reader.incoming, None
+        reader.phase, reader.since = OVER, 0.0
+        if exchange is None:
+            self._refusal = error
+        elif not exchange.answered:
+            exchange.fail(error)
+        if self._current is not None:
+            return
+        if self._refusal:
+            self._refuse(self._refusal)
+        else:
+            self._leave(clean=False)
+
+    def _refuse(self, error: RequestError) -> None:
+        self.every.refused(error.code)
+        self.write(answers.refusal(error, self.every.date))
+        self._leave(clean=False)
+
+    def _leave(self, *, clean: bool) -> None:
+        """Unless all that was sent has been read, a reset could overtake the answer: so read on for a while."""
+        reader = self._reader
+        reader.phase, reader.since, self._later = OVER, 0.0, b""
+        if clean or self._half:
+            self._transport.close()
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self.read()
+
+
+def address(name: tuple[str, int] | None) -> Address:
+    return (name[0], name[1]) if name else None

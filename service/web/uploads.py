@@ -1,6 +1,5 @@
 """A request's body to its parts: multipart/form-data or JSON, from memory, under limits, strictly."""
 
-import asyncio
 import binascii
 import io
 import json
@@ -10,7 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
-from service.errors import DuplicatePart, InvalidInput, Malformed, SlowBody, TooLarge, UnknownPart, UnsupportedType
+from service.errors import DuplicatePart, InvalidInput, Malformed, TooLarge, UnknownPart, UnsupportedType
 from service.limits import MIB, Limits
 from service.web import controls, forms
 from service.web.asgi import Disconnected, Receive, Scope, header
@@ -66,12 +65,9 @@ def length(scope: Scope, limits: Limits) -> int:
 
 
 async def body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
+    """Whole. That it comes in time is the connection's affair: `receive` raises SlowBody, and Malformed."""
     length(scope, limits)
-    try:
-        async with asyncio.timeout(limits.body_seconds):
-            return await collected(receive, limits.body_bytes)
-    except TimeoutError as error:
-        raise SlowBody("the body did not arrive in time", limit=limits.body_seconds) from error
+    return await collected(receive, limits.body_bytes)
 
 
 async def collected(receive: Receive, most: int) -> bytes:

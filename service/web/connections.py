@@ -1,0 +1,150 @@
+"""All connections of a worker: how many there may be, which are overdue, and how they end when the worker stops."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from email.utils import formatdate
+from typing import Protocol
+
+from service.logs import Log
+from service.metrics import Metrics
+from service.settings import Settings
+from service.web.asgi import App
+
+LINGER = 2.0  # seconds for which what a refused client still sends is thrown away: a reset could overtake the answer
+MOMENT = 0.5  # seconds; without a request when the worker stops, or before a newer connection may take the place
+RESERVE = 32  # connections above the limit, for probes
+SHARE = (
+    20  # at the limit, one connection of so many gives way at once: who looks for each new one alone, does little else
+)
+OFTEN, SELDOM = 0.02, 0.5  # seconds between two looks at all connections
+DOUBT = 0.05  # seconds between two looks at clients that may have left
+STEP = 0.02  # seconds
+LAST = 0.2  # seconds for the answers of those who were waited for in vain
+
+
+class Connection(Protocol):
+    """What a connection is from here."""
+
+    def look(self, now: float) -> None: ...
+    def idle(self, now: float) -> float: ...
+    def doubtful(self) -> bool: ...
+    def cut(self, reason: str) -> None: ...
+    def last(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Connections:
+    def __init__(self, app: App, limits: Settings, most: int, metrics: Metrics, log: Log, *, secure: bool) -> None:
+        self.app, self.limits, self._log = app, limits, log
+        self.scheme = "https" if secure else "http"
+        self.draining = False  # answers end their connections
+        self.closing = False  # who is idle has a moment left
+        self.open: set[Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()  # of clients that have left
+        self._most = most
+        self._half: set[Connection] = set()
+        self._doubting = self._looking = False
+        self._second = 0
+        self._date = b""
+        self._pause = min(SELDOM, max(OFTEN, shortest(limits) / 8))
+        self._refused = metrics.refused
+        metrics.connections.set_function(lambda: len(self.open))
+
+    @property
+    def date(self) -> bytes:
+        """The header field."""
+        if (now := int(time.time())) != self._second:
+            self._second, self._date = now, b"date: " + formatdate(now, usegmt=True).encode()
+        return self._date
+
+    def refused(self, reason: str) -> None:
+        self._refused.labels(reason).inc()
+
+    def failed(self, error: Exception) -> None:
+        """The text of an error may hold an upload; its place cannot."""
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        self._log.warning("failed", {"error": type(error).__name__, "at": f"{frame.name}:{frame.lineno}"})
+
+    # -- coming and going ---------------------------------------------------------------------------------------------
+
+    def add(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> int:
+        """By how many there are too many, after idle ones gave way."""
+        if len(self.open) >= self._most:
+            self._make_room(loop.time())
+        self.open.add(connection)
+        if not self._looking:
+            self._looking = True
+            loop.call_later(self._pause, self._look, loop)
+        return len(self.open) - self._most
+
+    def forget(self, connection: Connection) -> None:
+        self.open.discard(connection)
+        self._half.discard(connection)
+
+    def _make_room(self, now: float) -> None:
+        """Silent ones, those that wait for their next request, those in the midst of a head: the longest first."""
+        idle = {one: waited for one in self.open if (waited := one.idle(now)) > MOMENT}
+        enough = len(self.open) - self._most + max(1, self._most // SHARE)
+        for one in sorted(idle, key=lambda one: -idle[one])[:enough]:
+            one.cut("crowded")
+            self.forget(one)
+
+    # -- the clock ----------------------------------------------------------------------------------------------------
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for connection in list(self.open):
+            connection.look(now)
+        self._looking = bool(self.open)
+        if self._looking:
+            loop.call_later(self._pause, self._look, loop)
+
+    def doubt(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        """It said that it sends no more: it may have left, or wait for its answer."""
+        self._half.add(connection)
+        if not self._doubting:
+            self._doubting = True
+            loop.call_later(DOUBT, self._ask, loop)
+
+    def _ask(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._half = {connection for connection in list(self._half) if connection.doubtful()}
+        self._doubting = bool(self._half)
+        if self._doubting:
+            loop.call_later(DOUBT, self._ask, loop)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    async def close(self, grace: float, hurry: Callable[[], bool]) -> None:
+        """Waits for answers, for `grace` seconds at most or until `hurry`; who then still waits is told 503."""
+        self.draining = self.closing = True
+        for connection in list(self.open):
+            connection.last()
+        end = time.monotonic() + grace
+        await self._emptied(end, hurry)
+        for connection in list(self.open):
+            connection.stop()
+        cancel(self.tasks)
+        await self._emptied(time.monotonic() + LAST, hurry)
+        for connection in list(self.open):
+            connection.cut("stopped")
+
+    async def _emptied(self, end: float, hurry: Callable[[], bool]) -> None:
+        while (self.open or self.tasks) and time.monotonic() < end and not hurry():
+            await asyncio.sleep(STEP)
+
+    def orphan(self, task: asyncio.Task[None]) -> None:
+        """Holds a task whose client has left; it notices by itself."""
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+
+def cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in list(tasks):
+        task.cancel()
+
+
+def shortest(limits: Settings) -> float:
+    """Seconds."""
+    return min(limits.head_seconds, limits.body_seconds, limits.keep_alive, limits.answer_seconds, MOMENT)
