@@ -35,6 +35,11 @@ def check(manifest: Manifest, folder: Path, inputs: Mapping[str, Port], outputs:
             if tensor not in outputs:
                 raise BundleError(f"output {name!r}: no tensor {tensor!r}; the graph has {listed(outputs)}")
         output.check({tensor: list(shape) for tensor, shape in outputs.items()})
+    for tensor, values in manifest.prior.items():
+        if tensor not in outputs:
+            raise BundleError(f"prior: no tensor {tensor!r}; the graph has {listed(outputs)}")
+        if (last := (outputs[tensor] or (None,))[-1]) not in (None, len(values)):
+            raise BundleError(f"prior: {tensor!r} has {last} values, the manifest {len(values)}")
 
 
 def parts(manifest: Manifest, folder: Path) -> Iterable[tuple[str, tuple[str, Made | None]]]:

@@ -194,6 +194,8 @@ def test_a_difference_to_training_names_the_tensor(copy: Path, change: Change, t
             lambda m, row, out: m["outputs"]["sense"].update(tensor="x"),
             "'sense': no tensor 'x'; the graph has 'measures'",
         ),
+        (lambda m, row, out: m["prior"].update(smell=[0]), "prior: no tensor 'smell'; the graph has 'measures'"),
+        (lambda m, row, out: m["prior"]["measures"].pop(), "prior: 'measures' has 3 values, the manifest 2"),
         (lambda m, row, out: m["inputs"].pop("audio"), "no part feeds the graph's inputs 'sample_mask', 'samples'"),
         (lambda m, row, out: m.update(missing={"policy": "reject"}), "no part feeds the graph's inputs 'present'"),
         (lambda m, row, out: m["inputs"]["image"]["tensors"].update(pixels="x"), "'pixels'"),

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from models import banks
 from models.tokens import Tokens, Words
 from service.inputs import Audio, Image, Input, Text
+from service.inputs.features import Spectral
 from service.types import Spec
 
 NAME = r"^[a-z][a-z0-9_]{0,40}$"
@@ -133,8 +134,9 @@ def extended(name: str, part: Any) -> Any:
     given = dict(part.get("input") or {})
     if kind == "text":
         usual["tokenizer"] = f"{name}.json"
-    if kind == "audio" and isinstance(given.get("features"), dict) and given["features"].get("kind") != "waveform":
-        given["features"] = {"bank": f"{name}.npy", **given["features"]}
+    features = given.get("features") if kind == "audio" else None
+    if isinstance(features, dict) and features.get("kind") in ("log_mel", "mfcc"):
+        given["features"] = {"bank": f"{name}.npy", **features}
     return {"column": name, **part, "input": {**usual, **given}}
 
 
@@ -157,15 +159,15 @@ def bands(column: AudioColumn) -> int:
     features = column.input.features
     if features.kind == "waveform":
         return 0
-    if features.kind == "mfcc":
-        return features.count
-    return (column.bank.bands if features.bank else features.n_fft // 2 + 1) + features.energy
+    if features.kind == "log_mel":  # its bank is yet to be written
+        return (column.bank.bands if features.bank else features.n_fft // 2 + 1) + features.energy
+    return features.bands(Path(), column.input.sample_rate)
 
 
 def write_bank(column: AudioColumn, folder: Path) -> None:
     """The filter bank that the input names, if it names one."""
     features, chosen = column.input.features, column.bank
-    if features.kind == "waveform" or not features.bank:
+    if not isinstance(features, Spectral) or not features.bank:
         return
     maker = {"mel": banks.mel, "kaldi": banks.kaldi, "linear": banks.linear}[chosen.kind]
     made = maker(column.input.sample_rate, features.n_fft, chosen.bands, chosen.low, chosen.high)

@@ -4,18 +4,21 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from service.inputs import wave
-from service.inputs.features import Features
+from service.inputs.by_librosa import Librosa
+from service.inputs.features import LogMel, Mfcc, Waveform
 from service.inputs.part import Part
 from service.limits import DEFAULTS, Limits
 from service.types import FLOAT, Array, Encode, Made, Row, Spec
 
 DENSE = 100  # bytes of samples that a byte of a compressed recording may hold
+
+Features = Annotated[LogMel | Mfcc | Waveform | Librosa, Field(discriminator="kind")]
 
 
 class Trim(Spec):
@@ -77,7 +80,7 @@ class Audio(Part):
         least = self.count(self.min_seconds)
         always = least if self.max_seconds and least == self.count(self.max_seconds) else None
         length = self.features.fixed(always)
-        made = {self.tensors.features: Made(FLOAT, self.features.shape(folder, length))}
+        made = {self.tensors.features: Made(FLOAT, self.features.shape(folder, self.sample_rate, length))}
         if self.tensors.mask:
             made[self.tensors.mask] = Made(np.bool_, (length,))
         if self.tensors.longer:
@@ -92,7 +95,7 @@ class Audio(Part):
         return len(data) if data[:4] == b"RIFF" else DENSE * len(data)
 
     def load(self, folder: Path, limits: Limits = DEFAULTS) -> Encode:
-        return partial(encode, self, limits, self.features.load(folder))
+        return partial(encode, self, limits, self.features.load(folder, self.sample_rate))
 
 
 def encode(spec: Audio, limits: Limits, features: Callable[[Array], Array], data: bytes) -> Row:

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from service.errors import BundleError
 from service.inputs import spectrum
+from service.inputs.frames import resized
 from service.types import FLOAT, Array, Shape, Spec
 
 
@@ -26,47 +27,25 @@ class Spectral(spectrum.Framing):
     reference: Literal["one", "max"] = Field("one", description="max: the loudest is 0 of the logarithm")
     range: float | None = Field(None, gt=0, description="nothing is lower than the loudest minus this, after the log")
     energy: bool = Field(False, description="Kaldi's log energy in front of the bands, or as the first cepstrum")
-    normalize: Literal["none", "clip"] = Field("none", description="clip: zero mean, unit variance over the recording")
-    frames: int | None = Field(None, gt=0, description="cut, or filled with 0 before scale and offset, to this many")
-    scale: float = 1.0
-    offset: float = 0.0
-    layout: Literal["mel_time", "time_mel"] = "mel_time"
-    channel: bool = Field(False, description="one more axis in front, of size 1")
-    copies: int | None = Field(None, gt=1, description="one more axis in front, of that many equal copies")
     double: bool = Field(False, description="float64 until the logarithm is taken: quiet bands to 0.003 dB, not 0.03")
 
     @model_validator(mode="after")
     def possible(self) -> "Spectral":
         if self.energy and self.log != "ln":
             raise ValueError("energy: needs log ln")
-        if self.channel and self.copies:
-            raise ValueError("channel: copies add the axis already")
         return self
 
     def files(self) -> list[str]:
         return [self.bank] if self.bank else []
-
-    def length(self, array: Array) -> int:
-        """Frames, of which the last may be filling."""
-        return int(array.shape[-1 if self.layout == "mel_time" else -2])
 
     def heard(self, samples: int) -> int:
         """Frames of that many samples before `frames` cuts or fills them."""
         around = 2 * (self.size // 2) if self.center else 0
         return 1 + (samples + around - self.size) // self.hop - self.drop_last
 
-    def fixed(self, samples: int | None) -> int | None:
-        """Frames, if they are always as many; of as many samples."""
-        return self.frames or (None if samples is None else self.heard(samples))
-
-    def bands(self, folder: Path) -> int:
-        """Bands or cepstra of a frame. Raises BundleError."""
+    def bands(self, folder: Path, rate: int) -> int:
         bank = self.matrix(folder)
         return (self.n_fft // 2 + 1 if bank is None else len(bank)) + self.energy
-
-    def shape(self, folder: Path, frames: int | None) -> Shape:
-        plane = (self.bands(folder), frames) if self.layout == "mel_time" else (frames, self.bands(folder))
-        return (self.copies, *plane) if self.copies else (1, *plane) if self.channel else plane
 
     def matrix(self, folder: Path) -> Array | None:
         """(bands, bins). Raises BundleError."""
@@ -94,10 +73,10 @@ class LogMel(Spectral):
 
     kind: Literal["log_mel"] = "log_mel"
 
-    def load(self, folder: Path) -> Callable[[Array], Array]:
+    def load(self, folder: Path, rate: int | None = None) -> Callable[[Array], Array]:
         """(N,) samples -> (bands, frames), transposed and extended as the layout says."""
         spectra = self.spectra(folder)
-        return lambda samples: finished(self, spectra(samples))
+        return lambda samples: self.finished(spectra(samples))
 
 
 class Mfcc(Spectral):
@@ -110,10 +89,10 @@ class Mfcc(Spectral):
     lifter: float = Field(0.0, ge=0, description="emphasis of higher cepstra; 0: none, Kaldi's is 22")
     liftering: Literal["librosa", "kaldi"] = Field("librosa", description="kaldi: one step later, so C0 stays")
 
-    def bands(self, folder: Path) -> int:
+    def bands(self, folder: Path, rate: int) -> int:
         return self.count
 
-    def load(self, folder: Path) -> Callable[[Array], Array]:
+    def load(self, folder: Path, rate: int | None = None) -> Callable[[Array], Array]:
         """(N,) samples -> (count, frames), transposed and extended as the layout says."""
         bank, spectra = self.matrix(folder), self.spectra(folder)
         bands = self.n_fft // 2 + 1 if bank is None else len(bank)
@@ -127,7 +106,7 @@ class Mfcc(Spectral):
             out: Array = bands[:, self.energy :] @ matrix
             if self.energy:
                 out[:, 0] = bands[:, 0]
-            return finished(self, out)
+            return self.finished(out)
 
         return cepstra
 
@@ -157,15 +136,12 @@ class Waveform(Spec):
         """Samples, if they are always as many."""
         return self.samples or samples
 
-    def shape(self, folder: Path, samples: int | None) -> Shape:
+    def shape(self, folder: Path, rate: int, samples: int | None) -> Shape:
         return (samples,)
 
-    def load(self, folder: Path) -> Callable[[Array], Array]:
+    def load(self, folder: Path, rate: int | None = None) -> Callable[[Array], Array]:
         """(N,) -> (N,)."""
         return partial(waveform, self)
-
-
-Features = Annotated[LogMel | Mfcc | Waveform, Field(discriminator="kind")]
 
 
 def logarithms(spec: Spectral, bank: Array | None, window: Array, samples: Array) -> Array:
@@ -183,33 +159,8 @@ def logarithms(spec: Spectral, bank: Array | None, window: Array, samples: Array
     return bands
 
 
-def finished(spec: Spectral, bands: Array) -> Array:
-    """(frames, bands) -> float32 in its final length, numbers and layout."""
-    bands = bands.astype(FLOAT, copy=False)
-    if spec.normalize == "clip":
-        bands -= bands.mean()
-        bands /= max(float(bands.std()), 1e-5)
-    if spec.frames is not None and len(bands) != spec.frames:
-        bands = resized(bands, spec.frames)
-    if spec.scale != 1:
-        bands *= FLOAT(spec.scale)
-    if spec.offset:
-        bands += FLOAT(spec.offset)
-    bands = bands if spec.layout == "time_mel" else np.ascontiguousarray(bands.T)
-    if spec.copies:
-        return np.stack([bands] * spec.copies)
-    return bands[None] if spec.channel else bands
-
-
 def waveform(spec: Waveform, samples: Array) -> Array:
     """The formula of transformers' Wav2Vec2FeatureExtractor."""
     if spec.normalize == "clip":
         samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
     return resized(samples, spec.samples) if spec.samples else samples
-
-
-def resized(array: Array, length: int) -> Array:
-    """The first axis cut, or filled with zeros."""
-    out = np.zeros((length, *array.shape[1:]), array.dtype)
-    out[: len(array)] = array[:length]
-    return out

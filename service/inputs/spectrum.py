@@ -6,7 +6,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from service.errors import InvalidInput
-from service.types import Array, Spec
+from service.inputs.frames import Frames
+from service.types import Array
 
 BLOCK = 64  # frames transformed at once: the temporaries stay in the cache
 Window = Literal[
@@ -14,7 +15,7 @@ Window = Literal[
 ]  # fmt: skip
 
 
-class Framing(Spec):
+class Framing(Frames):
     """How samples become frames, and frames power."""
 
     n_fft: int = Field(gt=1)

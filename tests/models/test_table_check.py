@@ -9,7 +9,7 @@ import yaml
 
 from models.table import check, guess, lines, recipe
 from models.table.check import BadRows
-from models.table.columns import Split, Target
+from models.table.columns import AudioColumn, Split, Target, bands, extended, write_bank
 from models.table.lines import Line
 from models.table.rows import Plan, load, prepare
 from tests.models import tables
@@ -213,3 +213,12 @@ def test_a_recipe_that_makes_no_sense_says_where(tmp_path: Path, change: dict[st
     (tmp_path / "demo.yaml").write_text(yaml.safe_dump(held | change))
     with pytest.raises(ValueError, match=said):
         recipe.read(tmp_path / "demo.yaml")
+
+
+def test_features_of_librosa_need_no_bank_and_have_as_many_rows_as_it_makes(tmp_path: Path) -> None:
+    features = {"kind": "librosa", "function": "chroma_stft", "options": {"n_fft": 512, "hop_length": 256}}
+    part = extended("audio", {"kind": "audio", "input": {"sample_rate": 8000, "features": features}})
+    column = AudioColumn.model_validate(part)
+    assert bands(column) == 12
+    write_bank(column, tmp_path)
+    assert list(tmp_path.iterdir()) == []
