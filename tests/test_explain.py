@@ -16,8 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from service.explain import canvas
 from service.explain.check import Areas, faithful
 from service.explain.shapley import report
+from service.inputs import Image as InputImage
+from service.limits import DEFAULTS
 from service.types import Array
 from tests import senses
 from tests.process import Server, braid, serve
@@ -118,9 +121,9 @@ def test_a_number_gives_each_part_what_it_added(server: Server) -> None:
     assert said["parts"]["text"]["value"] == said["parts"]["audio"]["value"] == 0  # the graph's number ignores them
 
 
-def picture(patch: tuple[int, int, int, int]) -> bytes:
-    """64 x 48, dark with one bright patch."""
-    pixels = np.full((48, 64), 20, np.uint8)
+def picture(patch: tuple[int, int, int, int], width: int = 64, height: int = 48) -> bytes:
+    """Dark with one bright patch."""
+    pixels = np.full((height, width), 20, np.uint8)
     left, top, right, bottom = patch
     pixels[top:bottom, left:right] = 255
     out = io.BytesIO()
@@ -142,6 +145,40 @@ def test_a_lone_bright_patch_is_found(server: Server) -> None:
     y, x = np.unravel_index(red.argmax(), red.shape)
     assert abs(x / overlay.shape[1] * 64 - 44) <= 8
     assert abs(y / overlay.shape[0] * 48 - 12) <= 8
+
+
+def test_a_patch_of_a_large_picture_is_found_where_it_is(server: Server) -> None:
+    """It is made smaller, since it is decoded many times; places are those of the original."""
+    patch = (2400, 300, 2600, 500)
+    found = ask(server, "numbers/explain?target=brightness", image=picture(patch, 3000, 2000))
+    image = found["parts"]["image"]
+    assert image["size"] == [3000, 2000]
+    best = max(image["regions"], key=lambda region: region["value"])["box"]
+    assert min(best[2], patch[2]) > max(best[0], patch[0])
+    assert min(best[3], patch[3]) > max(best[1], patch[1])
+    assert best[2] - best[0] < 400
+    assert sum((box[2] - box[0]) * (box[3] - box[1]) for box in (each["box"] for each in image["regions"])) == 6_000_000
+    assert 40 < found["rows"] <= 50
+    assert max(Image.open(io.BytesIO(base64.b64decode(image["overlay"]["base64"]))).size) == 512
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@given(st.integers(1, 40), st.integers(1, 40), st.data())
+def test_what_is_left_of_a_picture_is_a_picture(mode: str, width: int, height: int, data: st.DataObject) -> None:
+    pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(out, "PNG")
+    spec = InputImage.model_validate({"mode": mode, "tensors": {"pixels": "p"}})
+    painting = canvas.painting(spec, out.getvalue(), DEFAULTS)
+    gone = data.draw(st.sampled_from(painting.pieces))
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(each)).convert("RGB")) for each in (out.getvalue(), painting.without([gone]))
+    )
+    left, top, right, bottom = map(int, gone)
+    there = np.ones((height, width), bool)
+    there[top:bottom, left:right] = False
+    assert (before[there] == after[there]).all()
+    assert len(np.unique(after[~there], axis=0)) == 1
 
 
 def burst(start: float, hertz: float) -> Array:

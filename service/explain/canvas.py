@@ -23,6 +23,7 @@ from service.limits import Limits
 from service.types import Array
 
 Piece = tuple[float, ...]  # a box: left, top, right, bottom in pixels; or from, to in seconds, hertz or characters
+LARGE = 1024  # pixels of the longer side beyond which a picture is made smaller: fifty decodings of it would take long
 GRID = 4  # cells a side of a picture, to begin with
 SLICES = 12  # of a recording's time, to begin with
 BANDS = 12  # of its frequencies
@@ -42,26 +43,36 @@ class Canvas(Protocol):
 
 @dataclass
 class Painting:
-    """A picture; what is taken away gets its median colour."""
+    """A picture, made smaller by `factor` if it is large; what is taken away gets its median colour."""
 
     picture: Picture
     pieces: list[Piece]
-    fill: int | tuple[int, ...] = field(init=False)
+    size: tuple[int, int]  # of the original
+    factor: int = 1
+    _lines: Array = field(init=False)  # (H, 1 + W C) uint8, as PNG has them: each begins with its filter, which is none
+    _fill: Array = field(init=False)  # (C,)
 
     def __post_init__(self) -> None:
-        pixels = np.asarray(self.picture)
-        medians = np.median(pixels, axis=(0, 1)).astype(int)
-        self.fill = tuple(medians.tolist()) if pixels.ndim > 2 else int(medians)
+        pixels = np.asarray(self.picture).reshape(self.picture.height, self.picture.width, -1)
+        self._fill = np.median(pixels, axis=(0, 1)).astype(np.uint8)
+        self._lines = np.pad(pixels.reshape(len(pixels), -1), ((0, 0), (1, 0)))
 
     def without(self, pieces: Collection[Piece]) -> bytes:
-        rest = self.picture.copy()
-        for left, top, right, bottom in pieces:
-            rest.paste(self.fill, (int(left), int(top), int(right), int(bottom)))
-        return png(rest)
+        rest = self._lines.copy()
+        pixels = rest[:, 1:].reshape(*self.picture.size[::-1], -1)  # (H, W, C), the same memory
+        for piece in pieces:
+            left, top, right, bottom = self.inside(piece)
+            pixels[top:bottom, left:right] = self._fill
+        return png(rest, self.picture.mode)
+
+    def inside(self, piece: Piece) -> tuple[int, int, int, int]:
+        """Of the original's pixels those of the smaller one."""
+        left, top, right, bottom = (round(edge / self.factor) for edge in piece)
+        return left, top, max(right, left + 1), max(bottom, top + 1)
 
     def finer(self, piece: Piece) -> list[Piece]:
         left, top, right, bottom = map(int, piece)
-        if right - left < 2 or bottom - top < 2:
+        if min(right - left, bottom - top) < 2 * self.factor:
             return []
         x, y = (left + right) // 2, (top + bottom) // 2
         return [(left, top, x, y), (x, top, right, y), (left, y, x, bottom), (x, y, right, bottom)]
@@ -70,19 +81,23 @@ class Painting:
 def painting(spec: Image, data: bytes, limits: Limits, grid: int = GRID) -> Painting:
     """The upright original in a grid. Raises what decoding a picture raises."""
     picture = read(data, spec.mode, spec.depth, spec.alpha, limits)
-    columns, rows = (neighbours(np.linspace(0, side, min(grid, side) + 1).astype(int)) for side in picture.size)
-    return Painting(picture, [(left, top, right, bottom) for top, bottom in rows for left, right in columns])
+    size = picture.size
+    factor = math.ceil(max(size) / LARGE)
+    columns, rows = (neighbours(np.linspace(0, side, min(grid, side) + 1).astype(int)) for side in size)
+    pieces: list[Piece] = [(left, top, right, bottom) for top, bottom in rows for left, right in columns]
+    return Painting(picture.reduce(factor) if factor > 1 else picture, pieces, size, factor)
 
 
-def png(picture: Picture) -> bytes:
+def png(lines: Array, mode: str) -> bytes:
     """Mode L or RGB, not compressed: it is read back at once, and Pillow's writer takes ten times as long."""
-    width, height = picture.size
-    pixels = np.frombuffer(picture.tobytes(), np.uint8).reshape(height, -1)
-    lines = np.pad(pixels, ((0, 0), (1, 0))).tobytes()  # each begins with its filter: none
-    head = struct.pack(">IIBBBBB", width, height, 8, 0 if picture.mode == "L" else 2, 0, 0, 0)
-    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(lines, 0)), (b"IEND", b""))
+    height, length = lines.shape
+    width = length - 1 if mode == "L" else (length - 1) // 3
+    head = struct.pack(">IIBBBBB", width, height, 8, 0 if mode == "L" else 2, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(lines.data, 0)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+        part
+        for name, data in chunks
+        for part in (struct.pack(">I", len(data)), name, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(name))))
     )
 
 

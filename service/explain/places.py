@@ -33,10 +33,12 @@ class Question:
     def whole(self) -> float:
         return self.target.value(self.row, self.model.manifest)
 
-    def find(self, part: str, canvas: Canvas, spent: int = 0) -> Generator[list[Row], Sequence[Row], Found]:
+    def find(
+        self, part: str, canvas: Canvas, spent: int = 0, whole: float | None = None
+    ) -> Generator[list[Row], Sequence[Row], Found]:
         """Rows with pieces of one part taken away -> what each piece is worth. `spent` of the budget is gone."""
         method = replace(self.method, budget=max(1, self.method.budget - spent))
-        work = search(method, canvas, lambda data: self.changed(part, data), self.whole)
+        work = search(method, canvas, lambda data: self.changed(part, data), self.whole if whole is None else whole)
         try:
             rows = next(work)
             while True:
@@ -84,10 +86,14 @@ def in_parts(question: Question) -> Places:
 
 def in_image(question: Question, part: str, spec: Image, data: bytes) -> Places:
     painting = canvas.painting(spec, data, question.limits)
-    found = yield from question.find(part, painting)
+    whole = None
+    if painting.factor > 1:  # made smaller, it says a little less
+        rows = [question.changed(part, painting.without([]))]
+        answers = yield rows
+        whole = float(question.numbers(rows, answers)[0])
+    found = yield from question.find(part, painting, spent=int(whole is not None), whole=whole)
     regions = [{"box": list(box), "value": value} for box, value in found]
-    size = list(painting.picture.size)
-    return {"size": size, "regions": regions, "overlay": {"base64": heat.over_picture(painting, found)}}
+    return {"size": list(painting.size), "regions": regions, "overlay": {"base64": heat.over_picture(painting, found)}}
 
 
 def in_audio(question: Question, part: str, spec: Audio, data: bytes) -> Places:
