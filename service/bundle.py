@@ -5,7 +5,7 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -22,8 +22,10 @@ MANIFEST, GRAPH, CARD, EXAMPLE = "manifest.yaml", "model.onnx", "README.md", "ex
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 REPLAYED = (f"{EXAMPLE}/row.npz", f"{EXAMPLE}/outputs.npz")
 OUTPUT_TOLERANCE = 1e-4  # another CPU's convolutions are off by 1e-6
+TEXT = 16 * 2**20  # bytes of a manifest or a card
 LFS = b"version https://git-lfs"
 Name = Annotated[str, Field(pattern=NAME)]
+Vouch = Callable[[Path, bytes], None]
 
 
 class Missing(Spec):
@@ -130,19 +132,26 @@ class Bundle(Spec):
             check(self.folder, file, expected)
 
 
-def read(folder: Path, variant: str | None = None) -> Bundle:
-    """Raises BundleError, which names the file and what to do."""
+def read(folder: Path, variant: str | None = None, *, vouch: Vouch | None = None, most: int | None = None) -> Bundle:
+    """`vouch` raises BundleError unless it knows who signed the manifest; `most` is bytes of all files together.
+
+    Raises BundleError, which names the file and what to do.
+    """
     if not folder.is_dir():
         raise BundleError(f"{folder}: no such folder; a bundle is a folder with a {MANIFEST}")
     if not (folder / MANIFEST).exists():
         raise BundleError(f"{folder}: no {MANIFEST} in it; is it a bundle?")
-    regular(folder, MANIFEST)
-    data = (folder / MANIFEST).read_bytes()
+    data = text(folder, MANIFEST)
+    if vouch:
+        vouch(folder / MANIFEST, data)
     manifest = parse(data, folder)
     if variant and variant not in manifest.variants:
         have = ", ".join(manifest.variants) or "none"
         raise BundleError(f"{folder}: no variant {variant!r}; it has {have}")
-    for file in dict.fromkeys([*manifest.files(), *REPLAYED, *manifest.sha256]):
+    files = dict.fromkeys([*manifest.files(), *REPLAYED, *manifest.sha256])
+    if most is not None and (size := sum(regular(folder, file).stat().st_size for file in files)) > most:
+        raise BundleError(f"{folder}: {size} bytes; BRAID_BUNDLE_BYTES allows {most}")
+    for file in files:
         check(folder, file, manifest.sha256.get(file))
     for file in weights(folder, manifest):
         if file not in manifest.sha256:
@@ -150,11 +159,26 @@ def read(folder: Path, variant: str | None = None) -> Bundle:
     return Bundle(
         folder=folder,
         manifest=manifest,
-        card=(folder / CARD).read_text() if (folder / CARD).exists() and regular(folder, CARD) else "",
+        card=card(folder, manifest, signed=vouch is not None),
         variant=variant,
         digest=hashlib.sha256(data).hexdigest(),
         created=int((folder / MANIFEST).stat().st_mtime),
     )
+
+
+def text(folder: Path, file: str) -> bytes:
+    """What people may have written. Raises BundleError."""
+    path = regular(folder, file)
+    if path.stat().st_size > TEXT:
+        raise BundleError(f"{path}: more than {TEXT} bytes")
+    return path.read_bytes()
+
+
+def card(folder: Path, manifest: Manifest, *, signed: bool) -> str:
+    """Nothing, where who signed the bundle did not see it."""
+    if not (folder / CARD).exists() or (signed and CARD not in manifest.sha256):
+        return ""
+    return text(folder, CARD).decode(errors="replace")
 
 
 def parse(text: str | bytes, folder: Path) -> Manifest:
@@ -247,8 +271,12 @@ def write(folder: Path, manifest: Manifest, parts: Mapping[str, tuple[str, bytes
     files = sorted(
         {*manifest.files(), *weights(folder, manifest), *(str(file.relative_to(folder)) for file in example.iterdir())}
     )
-    digests = {file: digest(folder / file) for file in files}
-    manifest = manifest.model_copy(update={"sha256": digests})
-    text = yaml.safe_dump(manifest.model_dump(by_alias=True, exclude_unset=True), sort_keys=False, allow_unicode=True)
-    (folder / MANIFEST).write_text(text)
+    seal(folder, manifest, files)
     return read(folder)
+
+
+def seal(folder: Path, manifest: Manifest, files: Iterable[str]) -> None:
+    """Writes the manifest, with the digests of these files."""
+    sealed = manifest.model_copy(update={"sha256": {file: digest(folder / file) for file in files}})
+    written = yaml.safe_dump(sealed.model_dump(by_alias=True, exclude_unset=True), sort_keys=False, allow_unicode=True)
+    (folder / MANIFEST).write_text(written)

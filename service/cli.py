@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from service import __version__, folders, keys, logs, server, settings, tls, tracing
-from service.bundle import read
+from service.bundle import CARD, MANIFEST, read, seal
 from service.changes import Changes
 from service.errors import BraidError, RequestError
 from service.explain import check
@@ -73,6 +73,9 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads inside a graph for who is alone.  [BRAID_THREADS, measured]")
     ] = None,
+    require_signature: Annotated[
+        Path | None, typer.Option(help="Public keys; what none has signed is refused.  [BRAID_REQUIRE_SIGNATURE, none]")
+    ] = None,
     log: Annotated[str | None, typer.Option(help="info, warning or off.  [BRAID_LOG, info]")] = None,
 ) -> None:
     """Serve bundles over HTTP.
@@ -90,6 +93,7 @@ def serve(
         "providers": providers,
         "variant": variant,
         "threads": threads,
+        "require_signature": require_signature,
         "log": log,
     }
     chosen = settings.read(given)
@@ -104,6 +108,9 @@ def serve(
 def verify(
     bundle: BundleArgument,
     variant: Annotated[str | None, typer.Option(help="Such as fp16 or int8, if the bundle has it.")] = None,
+    require_signature: Annotated[
+        Path | None, typer.Option(help="Public keys, one of which must have signed it.")
+    ] = None,
 ) -> None:
     """Replay a bundle's example and print, tensor by tensor, the difference to what training computed; for imported
     bundles to what transformers' processors and the graph computed, where they were at hand.
@@ -112,7 +119,7 @@ def verify(
 
     Exit code 0 if all are within tolerance, 1 if not.
     """
-    model = Model(read(bundle, variant))
+    model = Model(read(bundle, variant, vouch=folders.vouch(require_signature)))
     differences = model.replay()
     width = max(map(len, differences))
     good = True
@@ -167,6 +174,34 @@ def key(
     """
     made, line = keys.make(name, rate, manage=manage)
     typer.echo(f"key:  {made}\nline: {line}")
+
+
+@app.command("signing-key")
+def signing_key(file: Annotated[Path, typer.Argument(help="Where the private key goes; must not exist.")]) -> None:
+    """Make a key pair to sign bundles with: FILE, which stays secret, and FILE.pub, which servers get.
+
+    `braid signing-key release`
+    """
+    from service import signing  # only here: serving never pays for it
+
+    typer.echo(f"private: {file}\npublic:  {signing.make(file)}")
+
+
+@app.command()
+def sign(
+    bundle: BundleArgument,
+    key: Annotated[Path, typer.Option(help="File of the private key (PEM, Ed25519).")],
+) -> None:
+    """Sign a bundle: its manifest, and so all files, whose digests it holds; the model card as well.
+
+    `braid sign models/bundles/digits --key release`
+    """
+    from service import signing  # only here: serving never pays for it
+
+    private, manifest = signing.private(key), read(bundle).manifest
+    if (bundle / CARD).exists() and CARD not in manifest.sha256:
+        seal(bundle, manifest, [*manifest.sha256, CARD])
+    typer.echo(f"{signing.sign(bundle / MANIFEST, private)}: signs {len(read(bundle).manifest.sha256)} files")
 
 
 @app.command("explain-check")

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from service.bundle import read
 from service.errors import BundleError, StartError
+from service.folders import taken
 from service.messages import (
     Abort,
     Answer,
@@ -116,7 +116,7 @@ class Orders:
     def _loaded(self, places: Sequence[Place]) -> dict[str, Served]:
         found = {}
         for place in places:
-            bundle = read(Path(place.folder), self._settings.variant)
+            bundle = taken(self._settings, Path(place.folder))
             if bundle.digest != place.digest:
                 raise BundleError(f"{place.folder}: changed while it was being loaded; try again")
             found[bundle.manifest.name] = self._registry.prepare(bundle)

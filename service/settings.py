@@ -41,6 +41,10 @@ class Settings(BaseSettings, Limits, Wire):
     cache: Path | None = Field(
         Path("~/.cache/braid").expanduser(), description="folder for what was measured; may be missing or read-only"
     )
+    require_signature: Path | None = Field(
+        None, description="file of public keys (`braid signing-key`); bundles that none of them has signed are refused"
+    )
+    bundle_bytes: Bytes = Field(8 * 2**30, description="bytes of all files of a bundle")
     load_seconds: float = Field(300.0, gt=0, description="seconds that loading and proving a model may take")
     load_bytes: Bytes | None = Field(
         None, description="memory that loading a model may take (RLIMIT_DATA); unless given, what the machine has"

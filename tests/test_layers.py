@@ -28,7 +28,7 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
     {"collate", "batcher", "admission", "bundle", "weights"},
     {"kinds"},
     {"inputs", "outputs"},
-    {"limits", "memory", "graph", "ports", "messages", "forks"},
+    {"limits", "memory", "graph", "ports", "messages", "forks", "signing"},
     {"types", "errors"},
 ]
 HEIGHT = {module: -i for i, layer in enumerate(LAYERS) for module in layer}
