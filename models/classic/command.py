@@ -16,16 +16,18 @@ from models.classic import features, heads, join
 from models.classic.heads import Fitted, quantile
 from models.classic.recipe import Recipe, read
 from models.table import card, found, rows
-from models.table.columns import REGRESSION
+from models.table.columns import REGRESSION, Plan
+from models.table.degrade import degraded
 from models.table.evaluation import Evaluation
 from models.table.manifest import PRESENT, filled, folder_for, manifest, output, read_example
-from models.table.rows import Plan, Rows, fewer
+from models.table.robust import curves
+from models.table.rows import Rows, fewer
 from models.table.scores import Scores, Subset, having, number, scores, subsets, title
 from models.table.start import EVALUATION, RECIPE, RUN, Run, Spent, prepared
 from service import bundle
 from service.bundle import CARD, GRAPH
 from service.model import Model, differences
-from service.types import FLOAT, Array, Row
+from service.types import FLOAT, Array
 
 TOLERANCE = 1e-5
 EXPECTED = "expected.npz"  # what scikit-learn says of the first test rows, which the graph must say, too
@@ -120,11 +122,13 @@ def keep_expected(
     np.savez(path, allow_pickle=False, **{PRESENT: present}, **answers)
 
 
-def answers(folder: Path, recipe: Recipe, some: Rows, subset: Subset) -> dict[str, list[Array]]:
-    """Task -> [probabilities], or [values, intervals], as the graph says them."""
-    session = features.session(onnx.load(folder / GRAPH))
+def answers(
+    session: features.Session, recipe: Recipe, some: Rows, subset: Subset, levels: Mapping[int, float]
+) -> dict[str, list[Array]]:
+    """Task -> [probabilities], or [values, intervals], as the graph says them. `levels`: part -> degradation."""
     names = [each.name for each in session.get_outputs()]
-    batch: Row = some.batch() | {PRESENT: np.tile(np.array(subset, FLOAT), (len(some), 1))}
+    batch = degraded(recipe.parts, some, levels, np.random.default_rng(0))
+    batch |= {PRESENT: np.tile(np.array(subset, FLOAT), (len(some), 1))}
     said = dict(zip(names, session.run(None, batch), strict=True))
     return {
         name: [said[f"{name}_value"], said[f"{name}_interval"]]
@@ -138,20 +142,27 @@ def evaluate(folder: Path, console: Console) -> Evaluation:
     """On the rows of `test`; prints a table a task, draws."""
     recipe, run = read(folder / RECIPE), Run.model_validate_json((folder / RUN).read_text())
     test, parts = rows.load(folder / "test.npz"), list(recipe.parts)
+    session = features.session(onnx.load(folder / GRAPH))
+
+    def asked(some: Rows, subset: Subset, levels: Mapping[int, float]) -> dict[str, list[Array]]:
+        return answers(session, recipe, some, subset, levels)
+
     quality: dict[str, dict[str, Scores]] = {name: {} for name in recipe.tasks}
     for subset in subsets(len(parts)):
         some = test.take(having(test, subset))
-        said = answers(folder, recipe, some, subset) if len(some) else {}
+        said = asked(some, subset, {}) if len(some) else {}
         for name, task in recipe.tasks.items():
             if said and (scored := scores(task.kind, said[name], some.targets[name])):
                 quality[name][title(subset, parts)] = scored
+    worse = curves(recipe.parts, recipe.tasks, test, asked)
     subset = found.largest(test)
     some = test.take(having(test, subset))
-    said = answers(folder, recipe, some, subset)
+    said = asked(some, subset, {})
     pictures = {
-        name: found.draw(name, task, said[name], some.targets[name], folder) for name, task in recipe.tasks.items()
+        name: found.draw(name, task, said[name], some.targets[name], worse[name], folder)
+        for name, task in recipe.tasks.items()
     }
-    result = Evaluation(scores=quality, robustness={}, pictures=pictures, notes=run.notes)
+    result = Evaluation(scores=quality, robustness=worse, pictures=pictures, notes=run.notes)
     (folder / EVALUATION).write_text(result.model_dump_json(indent=1))
     found.show(result, recipe.tasks, console)
     return result

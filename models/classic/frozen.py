@@ -17,10 +17,10 @@ from models.classic.features import FEATURES, OPSET
 from models.classic.recipe import Recipe
 from models.table import command as table
 from models.table import fit
-from models.table.columns import REGRESSION, axes
+from models.table.columns import REGRESSION, Plan, axes
 from models.table.manifest import PRESENT
 from models.table.network import Network
-from models.table.rows import Plan, Rows
+from models.table.rows import Rows
 from models.table.start import Run, prepared
 
 
@@ -57,7 +57,7 @@ def train(
     if chosen.late:
         raise ValueError(f"{source}: fusion {chosen.fusion.kind} is of predictions: there are no fused vectors")
     held = chosen.model_dump(
-        mode="json", exclude_unset=True, exclude={"fusion", "width", "dense", "training", "repeats"}
+        mode="json", exclude_unset=True, exclude={"fusion", "width", "dense", "training", "repeats", "table"}
     )
     for part in held["parts"].values():
         part.pop("encoder", None)

@@ -74,6 +74,7 @@ class Task(Target):
 class Recipe(Spec):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     version: str = "1"
+    table: str | None = Field(None, description="of an example: the one that `python -m models table` makes for it")
     seed: int = 7
     about: str = Field("", description="for the model card; Markdown")
     limits: str = Field("", description="for the model card")

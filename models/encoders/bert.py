@@ -161,6 +161,9 @@ class BertSpec(Spec):
 
 
 def configuration(folder: Path) -> Config:
+    if not (folder / "config.json").is_file():
+        hint = "`python -m models.minilm --weights FOLDER` fetches a small one"
+        raise FileNotFoundError(f"{folder}: no config.json of a Hugging Face folder in it; {hint}")
     try:
         return Config.model_validate_json((folder / "config.json").read_bytes())
     except ValidationError as error:

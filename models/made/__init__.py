@@ -1,21 +1,29 @@
-"""Tables for worked examples: `digits` and `search` of real pictures and recordings, `triage` synthetic."""
+"""Tables for worked examples: `digits` and `search` of real pictures and recordings; the others are synthetic."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-from models.made import digits, search, triage
+from models.made import digits, scenes, search, triage
 from models.made.rows import Made, write
 
-TABLES: dict[str, Callable[[Path, int, int], Iterable[Made]]] = {  # name -> data folder, rows, seed -> rows
-    "digits": digits.rows,
-    "search": search.rows,
-    "triage": triage.rows,
+
+class Table(NamedTuple):
+    rows: Callable[[Path, int, int], Iterable[Made]]  # data folder, count, seed -> rows
+    usual: int  # rows
+
+
+TABLES = {
+    "digits": Table(digits.rows, 5000),
+    "machine": Table(scenes.machine, 1500),
+    "search": Table(search.rows, 5000),  # as many as there are
+    "triage": Table(triage.rows, 2000),
+    "weather": Table(scenes.weather, 1500),
 }
-USUAL = {"digits": 5000, "search": 5000, "triage": 2000}  # rows
 
 
-def make(name: str, data: Path, folder: Path, count: int, seed: int = 7) -> Path:
+def make(name: str, data: Path, folder: Path, count: int | None = None, seed: int = 7) -> Path:
     """Writes FOLDER/table.csv and its files; returns the table. Raises ValueError, FileNotFoundError."""
     if name not in TABLES:
         raise ValueError(f"no table {name!r}; there are {', '.join(TABLES)}")
-    return write(folder, TABLES[name](data, count, seed))
+    return write(folder, TABLES[name].rows(data, count or TABLES[name].usual, seed))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 
+from models.marks import markdown
 from models.table.columns import ANOMALY, EMBEDDING, Column, Target
 from models.table.evaluation import Evaluation
 
@@ -10,12 +11,6 @@ ORDER = ["accuracy", "F1", "AUROC", "mAP", "ECE", "MAE", "R2", "coverage", "inte
 ORDER += ["R@1", "R@5", "R@10", "median rank", "found", "false alarms", "anomalies", "rows"]
 COUNTS = ("anomalies", "rows")
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]  # task -> subset -> measure -> value
-
-
-def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """Head and rows."""
-    head, *rows = lines
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
 
 
 def table(scores: Mapping[str, Mapping[str, float]]) -> list[list[str]]:

@@ -16,6 +16,7 @@ from models.table.columns import (
     MULTILABEL,
     UNLABELLED,
     Column,
+    Plan,
     Split,
     Target,
 )
@@ -61,29 +62,34 @@ def columns(table: Table, parts: Mapping[str, Column], tasks: Mapping[str, Targe
     ]
 
 
-def line(
-    each: Line, folder: Path, parts: Mapping[str, Column], tasks: Mapping[str, Target], split: Split
-) -> list[Fault]:
+def line(each: Line, folder: Path, plan: Plan) -> list[Fault]:
     """What is wrong with a row as far as its cells tell; files are looked for, not opened."""
     faults = []
-    for part in parts.values():
+    for part in plan.parts.values():
         name = each.text(part.column)
         if part.kind != "text" and name and not (folder / name).is_file():
             faults.append(Fault(each.number, part.column, f"no such file: {name}"))
-    if not any(part.column in each.cells for part in parts.values()):
+    if not any(part.column in each.cells for part in plan.parts.values()):
         faults.append(Fault(each.number, "", "no part at all"))
-    known = any(task.kind in UNLABELLED for task in tasks.values())
-    for task in tasks.values():
-        try:
-            known |= bool(np.any(~unknown(target(each, task))))
-        except ValueError as error:
-            faults.append(Fault(each.number, ", ".join(task.columns), str(error)))
-            known = True
-    if not known:
+    wrong = [fault for task in plan.tasks.values() for fault in mistaken(each, task)]
+    if not wrong and not plan.lenient and not labelled(each, plan.tasks):
         faults.append(Fault(each.number, "", "no label in it"))
-    if split.column and each.text(split.column) not in SPLITS:
-        faults.append(Fault(each.number, split.column, f"neither of {', '.join(SPLITS)}"))
-    return faults
+    if plan.split.column and each.text(plan.split.column) not in SPLITS:
+        faults.append(Fault(each.number, plan.split.column, f"neither of {', '.join(SPLITS)}"))
+    return [*faults, *wrong]
+
+
+def mistaken(each: Line, task: Target) -> list[Fault]:
+    try:
+        target(each, task)
+    except ValueError as error:
+        return [Fault(each.number, ", ".join(task.columns), str(error))]
+    return []
+
+
+def labelled(each: Line, tasks: Mapping[str, Target]) -> bool:
+    """Whether it says any answer. Raises ValueError where one is wrong."""
+    return any(bool(np.any(~unknown(target(each, task)))) for task in tasks.values() if task.kind not in UNLABELLED)
 
 
 def unknown(values: Array) -> Array:

@@ -1,5 +1,7 @@
 """What a recipe says of a table's columns: which are parts, as which inputs; which are asked for. Needs no torch."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -115,6 +117,21 @@ class Split(Spec):
     def again(self, k: int) -> "Split":
         """Of repetition k, from 1."""
         return self.model_copy(update={"column": self.folds[(k - 1) % len(self.folds)]}) if self.folds else self
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What of a recipe decides how a table becomes rows."""
+
+    parts: Mapping[str, Column]
+    tasks: Mapping[str, Target]
+    split: Split
+    seed: int
+    unlabelled: bool = False  # rows that say no answer are of use
+
+    @property
+    def lenient(self) -> bool:
+        return self.unlabelled or any(task.kind in UNLABELLED for task in self.tasks.values())
 
 
 def filled(data: object) -> object:

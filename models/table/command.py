@@ -8,13 +8,15 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress as Bars
 
-from models.table import bundle, card, fit, measure, plots, recipe, rows, scores
+from models.table import bundle, card, fit, measure, recipe, rows, scores
+from models.table.columns import Plan
 from models.table.evaluation import Evaluation
 from models.table.fit import CHECKPOINT
 from models.table.found import draw, largest, show
 from models.table.network import Network
+from models.table.pretrain import pretrain
 from models.table.recipe import Recipe
-from models.table.rows import Plan, Rows
+from models.table.rows import Rows
 from models.table.start import EVALUATION, RECIPE, RUN, Run, prepared
 from service.bundle import CARD
 
@@ -38,6 +40,8 @@ def learn(
     folder.mkdir(parents=True, exist_ok=True)
     if not resume:
         forget(folder)
+    elif (folder / RECIPE).is_file() and recipe.read(folder / RECIPE) != chosen:
+        raise ValueError(f"{folder} was begun with another recipe: train without --resume, or into another --output")
     with bars:
         done = once(chosen, data, folder, bars, console, skip=skip)
         for k in range(1, chosen.repeats + 1):
@@ -46,10 +50,14 @@ def learn(
 
 
 def once(chosen: Recipe, data: Path, folder: Path, bars: Bars, console: Console, *, skip: bool) -> Run:
-    plan = Plan(chosen.parts, chosen.tasks, chosen.split, chosen.seed)
+    unlabelled = chosen.training.pretrain > 0
+    plan = Plan(chosen.parts, chosen.tasks, chosen.split, chosen.seed, unlabelled)
     splits, run = prepared(plan, data, folder, bars, console, skip=skip)
     (folder / RECIPE).write_text(yaml.safe_dump(chosen.model_dump(mode="json", exclude_unset=True), sort_keys=False))
     net = fit.build(chosen, run.vocabularies, splits["train"], folder)
+    if unlabelled and not (folder / CHECKPOINT).exists():
+        rebuilt(net, splits["train"], run.vocabularies, bars)
+    splits["train"] = fit.taught(net, splits["train"])
     task = bars.add_task("training", total=fit.count(chosen.training, splits["train"]))
 
     def tell(at: fit.Progress) -> None:
@@ -61,6 +69,15 @@ def once(chosen: Recipe, data: Path, folder: Path, bars: Bars, console: Console,
     done = run.model_copy(update={"spent": spent})
     (folder / RUN).write_text(done.model_dump_json(indent=1))
     return done
+
+
+def rebuilt(net: Network, rows: Rows, vocabularies: dict[str, int], bars: Bars) -> None:
+    task = bars.add_task("pretraining", total=net.recipe.training.pretrain * len(net.recipe.parts))
+
+    def tell(part: str, loss: float) -> None:
+        bars.update(task, advance=1, description=f"pretraining {part}: loss {loss:.3f}")
+
+    pretrain(net, rows, vocabularies, tell)
 
 
 def repeated(folder: Path, k: int) -> Path:
@@ -114,13 +131,10 @@ def drawn(net: Network, test: Rows, found: Evaluation, folder: Path) -> dict[str
     subset = largest(test)
     some = test.take(scores.having(test, subset))
     said = measure.answers(net, measure.ask(net, some, subset), subset)
-    made: dict[str, list[str]] = {}
-    for name, task in net.recipe.tasks.items():
-        made[name] = draw(name, task, said[name], some.targets[name], folder) if name in said else []
-        if curves := found.robustness[name]:
-            made[name].append(f"{name}-robustness.svg")
-            plots.robustness(curves, scores.FIRST[task.kind], folder / made[name][-1])
-    return made
+    return {
+        name: draw(name, task, said.get(name), some.targets[name], found.robustness[name], folder)
+        for name, task in net.recipe.tasks.items()
+    }
 
 
 def export(folder: Path, to: Path) -> float:

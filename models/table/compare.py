@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from models import marks
 from models.fusion import Fusion
-from models.table import card, command, recipe, scores, start
+from models.table import command, recipe, scores, start
 from models.table.evaluation import Evaluation
 from models.table.recipe import Recipe
 from service.bundle import read
@@ -145,9 +146,4 @@ def show(found: Sequence[Contender], console: Console) -> None:
 
 def write(found: Sequence[Contender], path: Path) -> None:
     """Between the two marks of a Markdown file. Raises ValueError where they are not there."""
-    text = path.read_text(encoding="utf-8")
-    before, mark, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise ValueError(f"{path}: no lines {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n{card.markdown(lines(found))}\n{END}{after}", encoding="utf-8")
+    marks.write(marks.markdown(lines(found)), path, BEGIN, END)

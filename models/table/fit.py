@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
 from models.encoders.bag import Bag
 from models.encoders.word2vec import Vectors
+from models.table.check import unknown
 from models.table.columns import tensors
 from models.table.degrade import degrade
 from models.table.network import Network
@@ -24,7 +25,7 @@ from models.table.rows import Rows, fewer
 from models.table.start import Spent
 from models.table.unlabelled import Summary, Usual
 from models.tokens import known
-from service.types import Array
+from service.types import Array, Row
 
 LARGE = 256  # rows of a batch that is not trained on
 CPU = torch.device("cpu")
@@ -74,28 +75,30 @@ def summaries(summary: Summary, train: Rows, part: int) -> Tensor:
     """(N, size) of rows that have the part."""
     chosen = np.flatnonzero(train.present[:, part])
     pieces = [chosen[at : at + LARGE] for at in range(0, len(chosen), LARGE)]
-    return torch.cat([summary(tensor(train.take(piece), CPU)[0]) for piece in pieces])
+    return torch.cat([summary(tensor(train.take(piece).batch(), CPU)) for piece in pieces])
 
 
-def tensor(rows: Rows, where: torch.device) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
-    """Batch, present, targets."""
-    batch = {name: torch.from_numpy(values).to(where) for name, values in rows.batch().items()}
-    targets = {task: torch.from_numpy(values).to(where) for task, values in rows.targets.items()}
-    return batch, torch.from_numpy(rows.present).to(where), targets
+def taught(net: Network, rows: Rows) -> Rows:
+    """Without those that no task learns from."""
+    if net.free:
+        return rows
+    known = [~unknown(values).reshape(len(rows), -1) for values in rows.targets.values()]
+    return rows.take(np.flatnonzero(np.concatenate(known, 1).any(1)))
 
 
-def varied(recipe: Recipe, rows: Rows, rng: np.random.Generator) -> Rows:
-    """Some of its parts degraded, some left out."""
-    share, generator = recipe.training.degraded, Generator().manual_seed(int(rng.integers(2**31)))
-    batch = rows.batch()
-    for part in recipe.parts.values():
+def tensor(arrays: Mapping[str, Array], where: torch.device) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(values).to(where) for name, values in arrays.items()}
+
+
+def varied(recipe: Recipe, rows: Rows, rng: np.random.Generator) -> tuple[Row, Array]:
+    """A batch with some of its parts degraded, and (B, M) what of it is kept."""
+    batch, share = rows.batch(), recipe.training.degraded
+    for i, part in enumerate(recipe.parts.values()):
         names = tensors(part.input)
-        level = torch.from_numpy(np.where(rng.random(len(rows)) < share, rng.random(len(rows)), 0).astype(np.float32))
-        worse = degrade(part.kind, [torch.from_numpy(batch[name]) for name in names], level, generator)
-        batch |= {name: values.numpy() for name, values in zip(names, worse, strict=True)}
-    present = fewer(rows.present, recipe.training.complete, rng)
-    whole = [{name: values[i] for name, values in batch.items()} for i in range(len(rows))]
-    return Rows(whole, present, rows.targets, rows.lines, rows.blank)
+        worse = (rng.random(len(rows)) < share) & (rows.present[:, i] > 0)
+        level = np.where(worse, rng.random(len(rows)), 0)
+        batch |= dict(zip(names, degrade(part.kind, [batch[name] for name in names], level, rng), strict=True))
+    return batch, fewer(rows.present, recipe.training.complete, rng)
 
 
 def batches(count: int, size: int, rng: np.random.Generator) -> list[Array]:
@@ -165,11 +168,11 @@ def epoch(
     losses = []
     for chosen in batches(len(rows), training.batch, rng):
         some = rows.take(chosen)
-        batch, present, targets = tensor(varied(net.recipe, some, rng), where)
-        there = torch.from_numpy(some.present).to(where)
+        batch, kept = varied(net.recipe, some, rng)
+        present, there = (torch.from_numpy(each).to(where) for each in (kept, some.present))
         with autocast(training, where):
-            answer = net(batch, present, there)
-        loss = net.loss(answer, targets, present, there)
+            answer = net(tensor(batch, where), present, there)
+        loss = net.loss(answer, tensor(some.targets, where), present, there)
         optimizer.zero_grad()
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch
         scaler.unscale_(optimizer)
@@ -196,8 +199,9 @@ def validate(net: Network, rows: Rows, where: torch.device) -> float:
     total = 0.0
     for at in range(0, len(rows), LARGE):
         some = rows.take(np.arange(at, min(at + LARGE, len(rows))))
-        batch, present, targets = tensor(some, where)
-        total += net.loss(net(batch, present), targets, present, present).item() * len(some)
+        present = torch.from_numpy(some.present).to(where)
+        answer = net(tensor(some.batch(), where), present)
+        total += net.loss(answer, tensor(some.targets, where), present, present).item() * len(some)
     return total / len(rows)
 
 

@@ -11,6 +11,7 @@ from models.table import card, check, plots
 from models.table.columns import ANOMALY, CLASSIFICATION, REGRESSION, Target
 from models.table.evaluation import Evaluation
 from models.table.rows import Rows
+from models.table.scores import FIRST
 from service.types import Array
 
 
@@ -32,8 +33,23 @@ def show(found: Evaluation, tasks: Mapping[str, Target], console: Console) -> No
         console.print(f"not calibrated: {note}", markup=False)
 
 
-def draw(name: str, task: Target, said: list[Array], truth: Array, folder: Path) -> list[str]:
-    """Names of the pictures of one task's answers."""
+def draw(
+    name: str,
+    task: Target,
+    said: list[Array] | None,
+    truth: Array,
+    curves: dict[str, list[float]],
+    folder: Path,
+) -> list[str]:
+    """Names of the pictures of one task's answers, if it has such, and of its robustness."""
+    files = answered(name, task, said, truth, folder) if said else []
+    if curves:
+        files.append(f"{name}-robustness.svg")
+        plots.robustness(curves, FIRST[task.kind], folder / files[-1])
+    return files
+
+
+def answered(name: str, task: Target, said: list[Array], truth: Array, folder: Path) -> list[str]:
     files: list[str] = []
 
     def path(what: str) -> Path:

@@ -10,11 +10,12 @@ from torch.nn import functional
 from models.heads import Calibrated
 from models.heads.classify import UNKNOWN
 from models.heads.regress import Regressor
-from models.table import degrade as worse
-from models.table.columns import EMBEDDING, tensors
+from models.table.columns import EMBEDDING
+from models.table.degrade import degraded
 from models.table.fit import CPU, LARGE, tensor
 from models.table.network import Network, Reach, spread
 from models.table.retrieval import retrieval
+from models.table.robust import curves
 from models.table.rows import Rows
 from models.table.scores import FIRST, LEVELS, Scores, Subset, having, number, scores, subsets, title
 from models.table.unlabelled import Usual
@@ -26,16 +27,10 @@ def ask(net: Network, rows: Rows, subset: Subset, level: Mapping[int, float] | N
     """Task -> what its head says of rows that have all of the subset, given no more. `level`: part -> degradation."""
     net.eval()
     said: list[dict[str, Tensor]] = []
-    generator = torch.Generator().manual_seed(0)
+    rng = np.random.default_rng(0)
     for at in range(0, len(rows), LARGE):
         some = rows.take(np.arange(at, min(at + LARGE, len(rows))))
-        batch, _, _ = tensor(some, CPU)
-        for i, amount in (level or {}).items():
-            part = list(net.recipe.parts.values())[i]
-            names = tensors(part.input)
-            amounts = torch.full((len(some),), amount)
-            degraded = worse.degrade(part.kind, [batch[name] for name in names], amounts, generator)
-            batch |= dict(zip(names, degraded, strict=True))
+        batch = tensor(degraded(net.recipe.parts, some, level or {}, rng), CPU)
         present = torch.tensor(subset, dtype=torch.float32).expand(len(some), -1)
         said.append(net(batch, present).raw)
     return {task: torch.cat([each[task] for each in said]) for task in net.recipe.tasks}
@@ -136,22 +131,14 @@ def vectors(net: Network, name: str, rows: Rows, level: Mapping[int, float] | No
 
 def robustness(net: Network, test: Rows) -> dict[str, dict[str, list[float]]]:
     """Task -> which part is degraded -> its first score at each of LEVELS; with all parts there, and by itself."""
-    parts = list(net.recipe.parts)
-    found: dict[str, dict[str, list[float]]] = {name: {} for name in net.recipe.tasks}
-    for i, part in enumerate(parts):
+
+    def asked(rows: Rows, subset: Subset, levels: Mapping[int, float]) -> dict[str, list[Array]]:
+        return answers(net, ask(net, rows, subset, levels), subset)
+
+    found = curves(net.recipe.parts, net.recipe.tasks, test, asked)
+    for i in range(len(net.recipe.parts)):
         for name in embeddings(net):
             found[name] |= found_among(net, name, test, i)
-        lone = tuple(int(j == i) for j in range(len(parts)))
-        for label, subset in {f"{part} alone": lone, f"all, {part} degraded": (1,) * len(parts)}.items():
-            rows = test.take(having(test, subset))
-            if not len(rows) or (len(parts) == 1 and subset != lone):
-                continue
-            at = [answers(net, ask(net, rows, subset, {i: level}), subset) for level in LEVELS]
-            for name in at[0]:
-                kind = net.recipe.tasks[name].kind
-                line = [scores(kind, said[name], rows.targets[name]).get(FIRST[kind]) for said in at]
-                if all(each is not None for each in line):
-                    found[name][label] = [float(each) for each in line if each is not None]
     return found
 
 

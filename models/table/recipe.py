@@ -74,6 +74,11 @@ class Training(Spec):
     )
     alone: float = Field(0.3, ge=0, description="weight of the loss of the heads that see one part")
     degraded: Share = Field(0.2, description="share of parts with noise, or with words replaced; as much as it happens")
+    pretrain: int = Field(
+        0,
+        ge=0,
+        description="epochs of each encoder as an autoencoder, before any label; rows without one are of use",
+    )
     calibrate: bool = Field(True, description="a temperature for each subset of parts, from the rows of `valid`")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16", "float16"] = Field(
@@ -84,6 +89,7 @@ class Training(Spec):
 class Recipe(Spec):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     version: str = "1"
+    table: str | None = Field(None, description="of an example: the one that `python -m models table` makes for it")
     seed: int = 7
     about: str = Field("", description="for the model card; Markdown")
     limits: str = Field("", description="for the model card")

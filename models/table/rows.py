@@ -11,7 +11,7 @@ import numpy as np
 
 from models.table import check
 from models.table.check import BadRows, Fault
-from models.table.columns import Column, Split, Target, TextColumn, tensors, write_bank
+from models.table.columns import Column, Plan, TextColumn, tensors, write_bank
 from models.table.lines import Line, Table
 from service.errors import RequestError
 from service.types import FLOAT, Array, Encode, Row
@@ -92,16 +92,6 @@ def fewer(present: Array, complete: float, rng: np.random.Generator) -> Array:
     return np.asarray((order < kept[:, None]) & (present > 0), np.float32)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What of a recipe decides how a table becomes rows."""
-
-    parts: Mapping[str, Column]
-    tasks: Mapping[str, Target]
-    split: Split
-    seed: int
-
-
 def prepare(
     table: Table, plan: Plan, folder: Path, tell: Callable[[int, int], None], *, skip: bool = False
 ) -> tuple[dict[str, Rows], dict[str, int], list[Fault]]:
@@ -113,7 +103,7 @@ def prepare(
     if faults := check.columns(table, plan.parts, plan.tasks, plan.split):
         raise BadRows(faults, table.path)
     home = table.path.parent
-    found = {each.number: check.line(each, home, plan.parts, plan.tasks, plan.split) for each in table.lines}
+    found = {each.number: check.line(each, home, plan) for each in table.lines}
     lines = [each for each in table.lines if not found[each.number]]
     for column in plan.parts.values():
         if column.kind == "audio":
@@ -126,7 +116,7 @@ def prepare(
     faults = [fault for wrong in found.values() for fault in wrong]
     kept = [(each, row) for each, (row, wrong) in zip(lines, made, strict=True) if not wrong]
     lines = [each for each, _ in kept]
-    splits = check.splits(lines, plan.split, plan.tasks, plan.seed) if lines else np.array([], str)
+    splits = split(lines, plan)
     whole = check.classes(lines, splits, plan.tasks) + check.pairs(lines, splits, plan.parts, plan.tasks)
     whole += [
         Fault(0, part.column, "no row has this part")
@@ -136,6 +126,16 @@ def prepare(
     if whole or (faults and not skip):
         raise BadRows([*faults, *whole], table.path)
     return divided(lines, [row for _, row in kept], splits, plan), sizes, faults
+
+
+def split(lines: Sequence[Line], plan: Plan) -> Array:
+    """(N,) of check.SPLITS; what has no label is nothing to stop a training or to measure it by."""
+    if not lines:
+        return np.array([], str)
+    found = check.splits(lines, plan.split, plan.tasks, plan.seed)
+    if plan.unlabelled and not plan.split.column:
+        found[[not check.labelled(each, plan.tasks) for each in lines]] = "train"
+    return found
 
 
 def divided(lines: Sequence[Line], rows: Sequence[Row], splits: Array, plan: Plan) -> dict[str, Rows]:
@@ -154,7 +154,7 @@ def tokenizers(plan: Plan, lines: Sequence[Line], folder: Path) -> dict[str, int
     """From the texts that are trained on."""
     if not lines:
         return {}
-    splits = check.splits(lines, plan.split, plan.tasks, plan.seed)
+    splits = split(lines, plan)
     sizes = {}
     for name, part in plan.parts.items():
         if isinstance(part, TextColumn):

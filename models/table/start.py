@@ -11,7 +11,8 @@ from rich.progress import Progress as Bars
 
 from models.table import lines, rows
 from models.table.check import BadRows, Fault
-from models.table.rows import Plan, Rows
+from models.table.columns import Plan
+from models.table.rows import Rows
 from service.bundle import EXAMPLE
 
 RECIPE, RUN, EVALUATION = "recipe.yaml", "run.json", "evaluation.json"

@@ -1,6 +1,7 @@
 """The words of a recipe and the numbers of its evaluation to the model card: README.md of the bundle."""
 
 from models.detection.fit import Spent
+from models.marks import markdown
 from service.types import Spec
 
 
@@ -11,12 +12,6 @@ class Card(Spec):
     quality: str = ""
     limits: str
     credits: str
-
-
-def markdown(lines: list[list[str]]) -> str:
-    """Head and rows."""
-    head, *rows = lines
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
 
 
 def write(card: Card, name: str, lines: list[list[str]], spent: Spent) -> str:

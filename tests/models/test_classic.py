@@ -12,11 +12,12 @@ pytest.importorskip("skl2onnx")
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from models.__main__ import bars, console
 from models.classic import command, features, recipe
 from models.classic.estimators import CLASSIFIERS, REGRESSORS
+from models.options import bars, console
 from models.table import guess, lines
-from models.table.rows import Plan, prepare
+from models.table.columns import Plan
+from models.table.rows import prepare
 from models.table.start import Run
 from service.bundle import read
 from service.model import Model
@@ -79,6 +80,9 @@ def test_every_estimator_becomes_a_graph_that_says_the_same(tmp_path: Path, clas
     trained(tmp_path, file)
     found = command.evaluate(tmp_path / "run", console)
     assert found.scores["label"]["note+photo+sound"]["accuracy"] > 0.7
+    curve = found.robustness["label"]["all, photo degraded"]
+    assert curve[0] == found.scores["label"]["note+photo+sound"]["accuracy"]
+    assert "label-robustness.svg" in found.pictures["label"]
     assert command.export(tmp_path / "run", tmp_path / "bundle") <= 1e-5
     model = Model(read(tmp_path / "bundle"))
     parts, _, _ = model.bundle.example()

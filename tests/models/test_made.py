@@ -9,12 +9,13 @@ import pytest
 import yaml
 
 from models import made
-from models.__main__ import bars, console
 from models.classic import command as classic
 from models.made.digits import UNHEARD
-from models.table import command, compare, recipe, rows
+from models.options import bars, console
+from models.table import command, compare
 from tests.models.conftest import flac, tone
-from tests.process import ROOT
+from tests.models.test_table_run import run
+from tests.process import ROOT, braid
 
 RECIPES = ROOT / "models" / "recipes"
 pytest.importorskip("skl2onnx")
@@ -109,7 +110,25 @@ def test_a_fusion_that_is_none_is_refused_with_those_there_are(tmp_path: Path) -
     assert len(compare.variants([RECIPES / "digits-table.yaml"], "all")) == 10
 
 
-@pytest.mark.parametrize("name", ["digits-table", "triage"])
-def test_the_recipes_of_tables_are_valid(name: str) -> None:
-    chosen = recipe.read(RECIPES / f"{name}.yaml")
-    assert rows.Plan(chosen.parts, chosen.tasks, chosen.split, chosen.seed).parts.keys() == chosen.parts.keys()
+def test_one_command_makes_a_worked_example_and_nothing_twice(tmp_path: Path) -> None:
+    file = small("lstm-cnn-lstm", tmp_path, {"training": {"epochs": 2, "batch": 16}})
+    order = ["make", str(file), "--rows", "60", "--work", "work", "--output", "bundle"]
+    first = run(tmp_path, *order)
+    assert "wrote work/tables/machine/table.csv" in first
+    assert braid("verify", tmp_path / "bundle").returncode == 0
+    weights = (tmp_path / "work" / "runs" / "lstm-cnn-lstm" / "best.pt").stat().st_mtime_ns
+    again = run(tmp_path, *order)
+    assert "table.csv" not in again
+    assert (tmp_path / "work" / "runs" / "lstm-cnn-lstm" / "best.pt").stat().st_mtime_ns == weights
+    file.write_text(file.read_text().replace("width: 128", "width: 16"))
+    run(tmp_path, *order)
+    assert (tmp_path / "work" / "runs" / "lstm-cnn-lstm" / "best.pt").stat().st_mtime_ns > weights
+
+
+def test_a_run_of_another_recipe_is_not_gone_on_with(tmp_path: Path) -> None:
+    table = made.make("machine", tmp_path, tmp_path / "table", 60)
+    file = small("lstm-cnn-lstm", tmp_path, {"training": {"epochs": 1, "batch": 16}})
+    command.train(file, table, tmp_path / "run", bars(), console, resume=False, threads=1, skip=False)
+    file.write_text(file.read_text().replace("width: 128", "width: 16"))
+    with pytest.raises(ValueError, match="begun with another recipe"):
+        command.train(file, table, tmp_path / "run", bars(), console, resume=True, threads=1, skip=False)

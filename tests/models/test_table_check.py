@@ -9,9 +9,9 @@ import yaml
 
 from models.table import check, guess, lines, recipe
 from models.table.check import BadRows
-from models.table.columns import AudioColumn, Split, Target, bands, extended, write_bank
+from models.table.columns import AudioColumn, Plan, Split, Target, bands, extended, write_bank
 from models.table.lines import Line
-from models.table.rows import Plan, load, prepare
+from models.table.rows import load, prepare
 from tests.models import tables
 
 pyarrow = pytest.importorskip("pyarrow")

@@ -14,11 +14,11 @@ import pytest
 import torch
 import yaml
 
-from models.__main__ import bars, console
 from models.classic import command as classic
 from models.classic import frozen
+from models.options import bars, console
 from models.table import check, command, fit, guess, lines, measure, recipe, rows, scores
-from models.table.columns import Kind
+from models.table.columns import Kind, Plan
 from models.table.degrade import degrade
 from models.table.start import Run, prepared
 from service.bundle import read
@@ -158,7 +158,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> 
         if at.epoch == stopped:
             raise Stopped
 
-    plan = rows.Plan(chosen.parts, chosen.tasks, chosen.split, chosen.seed)
+    plan = Plan(chosen.parts, chosen.tasks, chosen.split, chosen.seed)
     splits, held = prepared(plan, tmp_path / "table.csv", tmp_path / "run", bars(), console, skip=False)
     net = fit.build(chosen, held.vocabularies, splits["train"], tmp_path / "run")
     with pytest.raises(Stopped):
@@ -220,13 +220,15 @@ def test_a_row_keeps_at_least_one_part_and_gains_none() -> None:
 
 
 def test_what_is_degraded_by_nothing_stays_as_it_is() -> None:
-    generator = torch.Generator().manual_seed(0)
-    pixels, ids = torch.rand(4, 3, 8, 8), torch.tensor([[2, 3, 4, 0]] * 4)
+    rng = np.random.default_rng(0)
+    pixels, ids = rng.random((4, 3, 8, 8)).astype(np.float32), np.array([[2, 3, 4, 0]] * 4)
     for kind, values in (("image", pixels), ("text", ids)):
-        none, full = torch.zeros(4), torch.ones(4)
-        assert torch.equal(degrade(kind, [values], none, generator)[0], values)
-        assert not torch.equal(degrade(kind, [values], full, generator)[0], values)
-    assert (degrade("text", [ids], torch.ones(4), generator)[0][:, 3] == 0).all()
+        none, full = np.zeros(4), np.ones(4)
+        assert np.array_equal(degrade(kind, [values], none, rng)[0], values)
+        worse = degrade(kind, [values], full, rng)[0]
+        assert not np.array_equal(worse, values)
+        assert worse.dtype == values.dtype
+    assert (degrade("text", [ids], np.ones(4), rng)[0][:, 3] == 0).all()
 
 
 @pytest.mark.parametrize(("kind", "perfect"), [("classification", 1.0), ("multilabel", 1.0)])

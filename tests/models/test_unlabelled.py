@@ -12,10 +12,13 @@ import pytest
 import torch
 import yaml
 
-from models.__main__ import bars, console
-from models.table import check, command, guess, lines, recipe, rows, scores
+from models.options import bars, console
+from models.table import check, command, fit, guess, lines, recipe, rows, scores
+from models.table.columns import Plan
 from models.table.evaluation import Evaluation
+from models.table.pretrain import pretrain
 from models.table.retrieval import ranks, retrieval
+from models.table.start import prepared
 from models.table.unlabelled import MOST_WORDS, tokens
 from service.bundle import read
 from service.model import Model
@@ -60,7 +63,8 @@ def done(folder: Path, file: Path) -> Evaluation:
 
 
 def test_parts_of_one_space_are_found_by_each_other_and_served_to_openais_client(tmp_path: Path) -> None:
-    found = done(tmp_path, written(tmp_path, SEARCH, {"repeats": 1}))
+    more = {"training": SMALL | {"epochs": 16, "patience": 16, "rate": 0.01, "degraded": 0.0}, "repeats": 1}
+    found = done(tmp_path, written(tmp_path, SEARCH, more))
     assert len(found.scores["meaning"]) == 6  # two directions of three pairs
     assert np.mean([each["R@1"] for each in found.scores["meaning"].values()]) > 0.8
     assert found.robustness["meaning"]["note -> photo, photo degraded"][0] > 0.8
@@ -127,6 +131,32 @@ def test_tasks_with_and_without_labels_are_trained_together(tmp_path: Path) -> N
     assert {"label", "meaning", "unusual"} == found.scores.keys()
     outputs = read(tmp_path / "bundle").manifest.outputs
     assert [each.kind for each in outputs.values()] == ["classification", "embedding", "anomaly", "weights"]
+
+
+def test_encoders_learn_of_rows_without_labels_first(tmp_path: Path) -> None:
+    label = {"label": {"kind": "classification", "columns": ["label"], "labels": list(tables.WORDS)}}
+    file = written(tmp_path, label, {"training": SMALL | {"epochs": 2, "pretrain": 4}})
+    with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as held:
+        some = list(csv.DictReader(held))
+    for row in some[::4]:
+        row["label"] = ""
+    tables.write(tmp_path / "table.csv", some)
+    unlabelled = sum(not row["label"] for row in some)
+    assert unlabelled > 15
+    chosen = recipe.read(file)
+    plan = Plan(chosen.parts, chosen.tasks, chosen.split, chosen.seed, unlabelled=True)
+    splits, held_run = prepared(plan, tmp_path / "table.csv", tmp_path / "run", bars(), console, skip=False)
+    assert (splits["train"].targets["label"] == check.UNKNOWN).sum() == unlabelled
+    net = fit.build(chosen, held_run.vocabularies, splits["train"], tmp_path / "run")
+    before = {name: values.clone() for name, values in net.state_dict().items()}
+    losses: dict[str, list[float]] = {}
+    pretrain(net, splits["train"], held_run.vocabularies, lambda part, loss: losses.setdefault(part, []).append(loss))
+    assert all(len(each) == 4 and each[-1] < each[0] for each in losses.values())
+    moved = {name for name, values in net.state_dict().items() if not torch.equal(values, before[name])}
+    assert moved
+    assert all(name.startswith("encoders.") for name in moved)
+    assert len(fit.taught(net, splits["train"])) == len(splits["train"]) - unlabelled
+    assert done(tmp_path, file).scores["label"]["note+photo+sound"]["rows"] > 0
 
 
 @pytest.mark.parametrize(

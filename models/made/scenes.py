@@ -1,22 +1,21 @@
-"""Synthetic tables of text, pictures and sounds: `python -m models.datasets.scenes weather --to FOLDER`.
+"""Synthetic tables of text, pictures and sounds, made by code: `weather` and `machine`.
 
 `weather` has five classes, `machine` two. Each part alone is sometimes wrong or says nothing, and some are absent, so
 that several are worth more than one. They show how training goes; nothing is to be learned of weather or machines.
 """
 
-import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
-import typer
 from numpy.random import Generator
 
 from models.augment.audio import quiet, wav
 from models.augment.image import png
+from models.made.rows import Made
 from service.types import FLOAT, Array
 
 RATE, SECONDS, SIDE = 8000, 1.5, 64
@@ -42,13 +41,6 @@ NOTED: dict[str, list[str]] = {
     "fault": ["bearing is hot", "rattles under load", "leak at the seal", "tripped twice", "needle jumps into red"],
 }
 EMPTY = ["nothing else to report", "see attachment", "more later", "as discussed"]  # say nothing of the class
-
-
-class Made(NamedTuple):
-    label: str
-    text: str | None
-    image: bytes | None  # PNG
-    audio: bytes | None  # WAV
 
 
 class Kind(NamedTuple):
@@ -139,56 +131,25 @@ def running(label: str, rng: Generator) -> Array:
 KINDS = {"weather": Kind(SAID, sky, outdoors), "machine": Kind(NOTED, gauge, running)}
 
 
-def rows(kind: str, count: int, seed: int) -> list[Made]:
-    """Classes in turn, in random order."""
+def rows(kind: str, count: int, seed: int) -> Iterator[Made]:
+    """Classes in turn, in random order: text, label, a column of 0 and 1 for each label; PNG and WAV."""
     rng, made = np.random.default_rng(seed), KINDS[kind]
     labels = list(made.said)
-    found = []
     for i in rng.permutation(count).tolist():
         label = labels[i % len(labels)]
         text, image, audio = (str(rng.choice(labels)) if rng.random() < WRONG else label for _ in range(3))
         there = rng.random(3) >= ABSENT
         there[rng.integers(3)] = True
-        found.append(
-            Made(
-                label,
-                sentence(made.said[text], rng) if there[0] else None,
-                png(made.picture(image, rng)) if there[1] else None,
-                wav(made.sound(audio, rng), RATE) if there[2] else None,
-            )
-        )
-    return found
+        words = {"text": sentence(made.said[text], rng) if there[0] else "", "label": label}
+        pixels = png(made.picture(image, rng)) if there[1] else b""
+        sound = wav(made.sound(audio, rng), RATE) if there[2] else b""
+        flags = {each: str(int(each == label)) for each in labels}
+        yield Made(words | flags, {"image": ("png", pixels), "audio": ("wav", sound)})
 
 
-def write(kind: str, folder: Path, count: int, seed: int) -> Path:
-    """table.csv of text, image, audio, label and a column of 0 and 1 for each label, the files beside it; an empty cell
-    is an absent part."""
-    for each in ("images", "sounds"):
-        (folder / each).mkdir(parents=True, exist_ok=True)
-    with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["text", "image", "audio", "label", *KINDS[kind].said])
-        for i, row in enumerate(rows(kind, count, seed)):
-            cells = [row.text or ""]
-            for data, name in ((row.image, f"images/{i:05}.png"), (row.audio, f"sounds/{i:05}.wav")):
-                if data is not None:
-                    (folder / name).write_bytes(data)
-                cells.append(name if data is not None else "")
-            table.writerow([*cells, row.label, *(int(label == row.label) for label in KINDS[kind].said)])
-    return folder / "table.csv"
+def weather(data: Path, count: int, seed: int) -> Iterator[Made]:
+    return rows("weather", count, seed)
 
 
-def make(
-    kind: Annotated[str, typer.Argument(help="weather or machine")],
-    to: Annotated[Path, typer.Option(help="a folder for table.csv, images/ and sounds/")],
-    count: Annotated[int, typer.Option("--rows", min=10)] = 1500,
-    seed: Annotated[int, typer.Option()] = 1,
-) -> None:
-    """Write a synthetic table."""
-    if kind not in KINDS:
-        raise typer.BadParameter(f"there are {' and '.join(KINDS)}")
-    typer.echo(f"wrote {write(kind, to, count, seed)}")
-
-
-if __name__ == "__main__":
-    typer.run(make)
+def machine(data: Path, count: int, seed: int) -> Iterator[Made]:
+    return rows("machine", count, seed)
