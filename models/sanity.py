@@ -100,7 +100,7 @@ def occlusion(model: Model, part: str, sample: Sample) -> tuple[list[Piece], Arr
     row |= model.run([row])[0]
     board = check.canvas_of(model, part, sample.data)
     target = Target(next(iter(model.manifest.outputs)), str(sample.label), "log_odds", NOTHING)
-    question = Question(model, parts, row, target, Method(budget=len(board.pieces)), DEFAULTS)
+    question = Question(model, parts, row, target, Method(budget=len(board.pieces)))
     found = dict(answered(question.find(part, board), model.run))
     return board.pieces, np.array([found[piece] for piece in board.pieces])
 

@@ -98,7 +98,7 @@ def key(model: Model) -> str:
     """Changes with the bundle, the machine and the versions that decide speed."""
     about = (
         model.bundle.digest, model.bundle.variant,
-        model.engine.providers,
+        model.engine.providers, model.decoders is None,
         platform.machine(), processor(), len(os.sched_getaffinity(0)), VERSION, __version__,
     )  # fmt: skip
     return hashlib.sha256(repr(about).encode()).hexdigest()

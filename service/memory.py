@@ -42,5 +42,14 @@ def bounded(size: int | None) -> Iterator[None]:
 
 def taken() -> int:
     """Bytes that the process has of its own, as RLIMIT_DATA counts them: private pages that may be written."""
-    found = re.search(r"^VmData:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return status("VmData")
+
+
+def mapped() -> int:
+    """Bytes of address space, as RLIMIT_AS counts them."""
+    return status("VmSize")
+
+
+def status(name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     return 1024 * int(found[1]) if found else 0

@@ -104,6 +104,9 @@ class Metrics:
         for spreads in (self.seconds, self.stages, self.confidence):
             registry.register(spreads)
         self.rejects = Counter("braid_rejects", "Refusals by their code.", ["model", "reason"], registry=registry)
+        self.lost = Counter(
+            "braid_decoders_lost", "Decoding processes that an upload has broken.", by_model, registry=registry
+        )
         self.parts = Counter("braid_parts", "Parts that were sent.", ["model", "part"], registry=registry)
         self.predictions = Counter(
             "braid_predictions", "Answers by their best label.", ["model", "output", "label"], registry=registry

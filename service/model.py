@@ -13,8 +13,10 @@ from service.bundle import Bundle, Example
 from service.collate import Collate
 from service.engine import Engine, first_line, share
 from service.errors import BundleError, InvalidInput, MissingPart, RequestError, UnknownPart
+from service.inputs import Audio, Image
+from service.isolation import Confinement, Decoders
 from service.limits import DEFAULTS, Limits
-from service.types import FLOAT, NOTHING, Asked, Encode, Parts, Row, Stages
+from service.types import FLOAT, NOTHING, Array, Asked, Encode, Parts, Row, Stages
 
 ROW_TOLERANCE = 1e-4  # relative to max(1, |x|); a wrong resize is off by 1e-2, another CPU's FFT by 1e-6
 
@@ -22,13 +24,29 @@ ROW_TOLERANCE = 1e-4  # relative to max(1, |x|); a wrong resize is off by 1e-2, 
 class Model:
     """`encode`, `run` and `decode` may be called from any thread."""
 
-    def __init__(self, bundle: Bundle, *, limits: Limits = DEFAULTS, providers: Sequence[str] = ("CPU",)) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        limits: Limits = DEFAULTS,
+        providers: Sequence[str] = ("CPU",),
+        confinement: Confinement | None = None,
+    ) -> None:
+        """`confinement`: pictures and sounds are decoded in processes of their own."""
         self.bundle = bundle
         self.manifest = bundle.manifest
         self._graph = share(bundle.graph, providers)
         self.engine = self._engine(providers, threads=1)
         self.wide: Engine | None = None
-        self._encoders = {name: spec.load(bundle.folder, limits) for name, spec in self.manifest.inputs.items()}
+        self._limits = limits
+        apart = {name: spec for name, spec in self.manifest.inputs.items() if confinement and spec.kind != "text"}
+        self.decoders = (
+            Decoders(apart, bundle.folder, limits, bundle.intact, confinement) if apart and confinement else None
+        )
+        self._encoders = {
+            name: self.decoders.encoder(name) if self.decoders and name in apart else spec.load(bundle.folder, limits)
+            for name, spec in self.manifest.inputs.items()
+        }
         masked = {tensor for spec in self.manifest.inputs.values() for tensor in spec.masks()}
         self._collate = Collate(self.engine.inputs, masked, 1 if self.manifest.whole else self.manifest.batch)
         self._halves = [name for name, dtype in self.engine.types.items() if dtype is np.float16]
@@ -101,6 +119,14 @@ class Model:
     def encode_part(self, name: str, data: bytes) -> Row:
         """The tensors of one part. Raises what its decoder raises."""
         return self._encoders[name](data)
+
+    def bare(self, name: str, data: bytes) -> Array:
+        """Of a picture its pixels, of a sound its samples, before all that the manifest names."""
+        if self.decoders:
+            return self.decoders.bare(name, data)
+        spec = self.manifest.inputs[name]
+        assert isinstance(spec, Image | Audio)
+        return spec.bare(data, self._limits)
 
     def spans(self, name: str) -> Callable[[str], list[tuple[int, int]]]:
         """Of a text part: text -> from and to of its tokens, in characters."""

@@ -1,6 +1,7 @@
 """The models that are served: loaded, proven, each with its batcher and its bounds; and whether the server is ready."""
 
 import asyncio
+import math
 import os
 import time
 import weakref
@@ -15,6 +16,7 @@ from service.batcher import Batcher
 from service.bundle import Bundle
 from service.calibrate import MOST, Plan
 from service.errors import BundleError, DeadlineExceeded, Unavailable, UnknownModel
+from service.isolation import Confinement
 from service.logs import Log
 from service.metrics import Metrics
 from service.model import Model
@@ -85,7 +87,7 @@ class Served:
 
     async def encode(self, parts: Parts, stages: Stages) -> Row:
         """Short parts on the loop, with what else arrived in this turn; others in one job of the pool, not one each."""
-        if self.plan.inline_encode(self.model.bulk(parts) / self._example_bulk):
+        if self.model.decoders is None and self.plan.inline_encode(self.model.bulk(parts) / self._example_bulk):
             return await self._small((parts, stages), {})
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.encode, parts, stages)
 
@@ -181,12 +183,24 @@ class Registry:
     def prepare(self, bundle: Bundle) -> Served:
         """Loads and proves one; blocks, and changes nothing. Raises BundleError, SettingsError."""
         start = time.perf_counter()
-        model = Model(bundle, limits=self._settings, providers=self._settings.providers)
+        model = Model(
+            bundle,
+            limits=self._settings,
+            providers=self._settings.providers,
+            confinement=self._confinement(bundle.manifest.name),
+        )
         model.prove()
         plan = calibrate.recall(self._settings.cache, model) or calibrate.quick(model)
         served = Served(model, plan, self._settings, self._metrics, self._pool)
         self._log.info("loaded", {**about(bundle), "seconds": round(time.perf_counter() - start, 3)})
         return served
+
+    def _confinement(self, name: str) -> Confinement | None:
+        settings = self._settings
+        if settings.decode_isolation == "off":
+            return None
+        lost = self._metrics.lost.labels(name).inc
+        return Confinement(cores(), math.ceil(settings.decode_seconds), settings.decode_bytes, lost)
 
     def swap(self, prepared: Mapping[str, Served], names: Sequence[str]) -> None:
         """From this turn of the event loop on these models are served, in this order; the first is the default one.

@@ -52,6 +52,13 @@ class Settings(BaseSettings, Limits, Wire):
     queue_items: Count = Field(256, description="requests a model holds, from first byte to answer (429)")
     queue_bytes: Bytes = Field(256 * MIB, description="bytes of the bodies that a model holds (429)")
     rows: Count = Field(64, description="rows of one call of /v2 or inputs of one call of /v1/embeddings (422)")
+    decode_isolation: Literal["off", "process"] = Field(
+        "off", description="process: pictures and sounds are decoded in processes of their own, with bounds"
+    )
+    decode_seconds: float = Field(
+        10.0, gt=0, description="processor seconds of one part there; thrice by the clock (422)"
+    )
+    decode_bytes: Bytes = Field(512 * MIB, description="memory that decoding may take there, and one part become (422)")
     timeout: float = Field(
         30.0, gt=0, description="seconds a request may wait unless its Braid-Timeout header says less (504)"
     )

@@ -128,10 +128,12 @@ def serve(
 
 
 def descendants(pid: int) -> list[int]:
-    children = [
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    ]
-    return [pid, *(process for child in children for process in descendants(child))]
+    """It, and those of its children that are still there."""
+    try:
+        tasks = [(task / "children").read_text().split() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return [pid]
+    return [pid, *(process for children in tasks for child in children for process in descendants(int(child)))]
 
 
 def written(server: Server) -> int:

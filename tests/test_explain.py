@@ -169,7 +169,7 @@ def test_what_is_left_of_a_picture_is_a_picture(mode: str, width: int, height: i
     out = io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(out, "PNG")
     spec = InputImage.model_validate({"mode": mode, "tensors": {"pixels": "p"}})
-    painting = canvas.painting(spec, out.getvalue(), DEFAULTS)
+    painting = canvas.painting(spec.bare(out.getvalue(), DEFAULTS))
     gone = data.draw(st.sampled_from(painting.pieces))
     before, after = (
         np.asarray(Image.open(io.BytesIO(each)).convert("RGB")) for each in (out.getvalue(), painting.without([gone]))

@@ -23,12 +23,12 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
     {"keys"},
     {"settings", "calibrate", "explain", "metrics", "logs", "tracing"},
     {"model"},
-    {"engine", "fits"},
+    {"engine", "fits", "isolation", "decoder"},
     {"state"},
     {"collate", "batcher", "admission", "bundle", "weights"},
     {"kinds"},
     {"inputs", "outputs"},
-    {"limits", "memory", "graph", "ports", "messages", "forks", "signing"},
+    {"limits", "memory", "graph", "ports", "messages", "forks", "signing", "frames"},
     {"types", "errors"},
 ]
 HEIGHT = {module: -i for i, layer in enumerate(LAYERS) for module in layer}
@@ -36,6 +36,7 @@ ONLY = {  # library -> the one place that imports it
     "onnxruntime": ["engine.py"],
     "PIL": [
         "client/content.py",
+        "explain/canvas.py",
         "explain/heat.py",
         "inputs/image.py",
         "inputs/ink.py",

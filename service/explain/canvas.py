@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+import PIL.Image
 import soundfile
 
-from service.inputs import wave
-from service.inputs.image import Image
-from service.inputs.picture import Picture, read
-from service.limits import Limits
+from service.inputs.picture import Picture
 from service.types import Array
 
 Piece = tuple[float, ...]  # a box: left, top, right, bottom in pixels; or from, to in seconds, hertz or characters
@@ -78,9 +76,9 @@ class Painting:
         return [(left, top, x, y), (x, top, right, y), (left, y, x, bottom), (x, y, right, bottom)]
 
 
-def painting(spec: Image, data: bytes, limits: Limits, grid: int = GRID) -> Painting:
-    """The upright original in a grid. Raises what decoding a picture raises."""
-    picture = read(data, spec.mode, spec.depth, spec.alpha, limits)
+def painting(pixels: Array, grid: int = GRID) -> Painting:
+    """The upright original, (H, W) or (H, W, 3), in a grid."""
+    picture = PIL.Image.fromarray(pixels)
     size = picture.size
     factor = math.ceil(max(size) / LARGE)
     columns, rows = (neighbours(np.linspace(0, side, min(grid, side) + 1).astype(int)) for side in size)
@@ -140,9 +138,8 @@ class Spectrum:
         return []
 
 
-def recording(data: bytes, rate: int, seconds: float | None, limits: Limits, slices: int = SLICES) -> Recording:
-    """In equal slices of time, cut to the model's window. Raises what decoding a recording raises."""
-    samples = wave.read(data, rate, seconds, limits)
+def recording(samples: Array, rate: int, slices: int = SLICES) -> Recording:
+    """In equal slices of time."""
     return Recording(samples, rate, neighbours(np.linspace(0, len(samples) / rate, slices + 1)))
 
 

@@ -22,7 +22,6 @@ from service.explain.occlusion import Method, order
 from service.explain.places import Question, answered
 from service.inputs import Audio, Image, Text
 from service.inputs.text import decoded
-from service.limits import DEFAULTS
 from service.model import Model
 from service.types import NOTHING, Parts
 
@@ -70,7 +69,7 @@ def areas(model: Model, parts: Parts, part: str, orders: int, seed: int) -> Area
     row |= model.run([row])[0]
     board = canvas_of(model, part, parts[part])
     method = Method(budget=len(board.pieces))  # all of one size, so that orders can be compared
-    question = Question(model, parts, row, target.choose(model.manifest, row, NOTHING, {}), method, DEFAULTS)
+    question = Question(model, parts, row, target.choose(model.manifest, row, NOTHING, {}), method)
     found = answered(question.find(part, board), model.run)
     pieces = order(found)
     rng = np.random.default_rng(seed)
@@ -92,9 +91,9 @@ def curves(question: Question, part: str, board: Canvas, pieces: Sequence[Piece]
 def canvas_of(model: Model, part: str, data: bytes) -> Canvas:
     spec = model.manifest.inputs[part]
     if isinstance(spec, Image):
-        return canvas.painting(spec, data, DEFAULTS, GRID)
+        return canvas.painting(model.bare(part, data), GRID)
     if isinstance(spec, Audio):
-        return canvas.recording(data, spec.sample_rate, spec.max_seconds, DEFAULTS, SLICES)
+        return canvas.recording(model.bare(part, data), spec.sample_rate, SLICES)
     assert isinstance(spec, Text)
     return canvas.words(decoded(data), WORDS)
 

@@ -12,7 +12,6 @@ from service.explain.occlusion import Found, Method, search
 from service.explain.target import Target
 from service.inputs import Audio, Image, Text
 from service.inputs.text import decoded
-from service.limits import Limits
 from service.model import Model
 from service.types import Array, Parts, Row
 
@@ -27,7 +26,6 @@ class Question:
     row: Row  # of all parts, with the graph's outputs
     target: Target
     method: Method
-    limits: Limits
 
     @property
     def whole(self) -> float:
@@ -76,7 +74,7 @@ def in_parts(question: Question) -> Places:
     for part, data in question.parts.items():
         spec = question.model.manifest.inputs[part]
         if isinstance(spec, Image):
-            found[part] = yield from in_image(question, part, spec, data)
+            found[part] = yield from in_image(question, part, data)
         elif isinstance(spec, Audio):
             found[part] = yield from in_audio(question, part, spec, data)
         elif isinstance(spec, Text):
@@ -84,8 +82,8 @@ def in_parts(question: Question) -> Places:
     return found
 
 
-def in_image(question: Question, part: str, spec: Image, data: bytes) -> Places:
-    painting = canvas.painting(spec, data, question.limits)
+def in_image(question: Question, part: str, data: bytes) -> Places:
+    painting = canvas.painting(question.model.bare(part, data))
     whole = None
     if painting.factor > 1:  # made smaller, it says a little less
         rows = [question.changed(part, painting.without([]))]
@@ -97,8 +95,7 @@ def in_image(question: Question, part: str, spec: Image, data: bytes) -> Places:
 
 
 def in_audio(question: Question, part: str, spec: Audio, data: bytes) -> Places:
-    window = None if spec.trim else spec.max_seconds  # as the encoder cuts
-    sound = canvas.recording(data, spec.sample_rate, window, question.limits)
+    sound = canvas.recording(question.model.bare(part, data), spec.sample_rate)
     bands = yield from question.find(part, canvas.spectrum(sound))
     times = sorted((yield from question.find(part, sound, spent=len(bands))))
     return {

@@ -97,14 +97,18 @@ class Audio(Part):
     def load(self, folder: Path, limits: Limits = DEFAULTS) -> Encode:
         return partial(encode, self, limits, self.features.load(folder, self.sample_rate))
 
+    def bare(self, data: bytes, limits: Limits) -> Array:
+        """The samples before all else, (N,) float32. Raises what decoding raises."""
+        # silence in front must not use up the head
+        return wave.read(data, self.sample_rate, None if self.trim else self.max_seconds, limits)
+
 
 def encode(spec: Audio, limits: Limits, features: Callable[[Array], Array], data: bytes) -> Row:
     """features as their kind says, mask (frames,) float32, longer (1,) bool.
 
     Raises UnsupportedType, OverLimit, InvalidInput.
     """
-    seconds = None if spec.trim else spec.max_seconds  # silence in front must not use up the head
-    samples = wave.read(data, spec.sample_rate, seconds, limits)
+    samples = spec.bare(data, limits)
     if spec.level == "peak":
         samples = samples / max(float(np.abs(samples).max()), 1e-9)
     if spec.trim:

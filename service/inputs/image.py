@@ -112,6 +112,10 @@ class Image(Part):
     def load(self, folder: Path, limits: Limits = DEFAULTS) -> Encode:
         return partial(encode, self, limits, normalizer(self))
 
+    def bare(self, data: bytes, limits: Limits) -> Array:
+        """The upright picture before all else, (H, W) or (H, W, 3) uint8. Raises what decoding raises."""
+        return np.asarray(read(data, self.mode, self.depth, self.alpha, limits))
+
 
 def encode(spec: Image, limits: Limits, normalize: Callable[[Array], Array], data: bytes) -> Row:
     """pixels (C, H, W) or (H, W, C); mask (H, W) uint8; pixels:frame (6,), which leads back to the upright picture:

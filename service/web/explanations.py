@@ -23,7 +23,7 @@ def parts(model: Model, parts: Parts, row: Row, asked: Asked, options: Options) 
 def places(model: Model, parts: Parts, row: Row, asked: Asked, options: Options, limits: Limits) -> inside.Places:
     """Raises NotExplainable, Malformed, OverLimit."""
     chosen = target.choose(model.manifest, row, asked, options.why)
-    return inside.places(inside.Question(model, parts, row, chosen, method(options.why, limits), limits))
+    return inside.places(inside.Question(model, parts, row, chosen, method(options.why, limits)))
 
 
 def method(why: Mapping[str, str], limits: Limits) -> Method:
