@@ -5,10 +5,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from service.errors import DeadlineExceeded, Failed
+from service.fair import Turns
 from service.types import Stages
 
 Item = TypeVar("Item")
@@ -22,6 +24,7 @@ class Entry(Generic[Item, Result]):
     stages: Stages
     deadline: float  # of time.perf_counter
     entered: float
+    owner: str | None = None
 
 
 class Batcher(Generic[Item, Result]):
@@ -32,6 +35,7 @@ class Batcher(Generic[Item, Result]):
     costs more than a tiny graph. A call that has the engine to itself is given to `alone`, if there is such a thing: a
     run that takes all cores, which would only fight with others. A batch that fails is run again item by item, so that
     only the guilty one fails. Calls that are `patient` run while nobody else waits: they delay others by one batch.
+    If it is `fair`, the owners of calls are served in turn, however many calls each of them has.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Batcher(Generic[Item, Result]):
         alone: Callable[[list[Item]], Sequence[Result | Exception]] | None = None,
         observe: Callable[[int], None] = lambda size: None,
         joined: Callable[[Sequence[Stages], float], None] | None = None,
+        fair: bool = False,
     ) -> None:
         self.size = size
         self.engine = engine
@@ -52,7 +57,7 @@ class Batcher(Generic[Item, Result]):
         self._run = run
         self._observe = observe  # told the size of each batch
         self._joined = joined  # told whose stages shared one, and its seconds
-        self._waiting: deque[Entry[Item, Result]] = deque()
+        self._waiting: deque[Entry[Item, Result]] | Turns[Entry[Item, Result]] = Turns() if fair else deque()
         self._patient: deque[Entry[Item, Result]] = deque()
         self._running = 0
         self._woken = False
@@ -66,14 +71,20 @@ class Batcher(Generic[Item, Result]):
         return (entry.item for entry in self._waiting)
 
     async def __call__(
-        self, item: Item, stages: Stages, *, deadline: float = float("inf"), patient: bool = False
+        self,
+        item: Item,
+        stages: Stages,
+        *,
+        deadline: float = float("inf"),
+        owner: str | None = None,
+        patient: bool = False,
     ) -> Result:
         """Adds seconds of `queue` and `run` to `stages`. Raises DeadlineExceeded, Failed, or what `run` raised.
 
         A cancelled call leaves the queue.
         """
         loop = asyncio.get_running_loop()
-        entry = Entry(item, loop.create_future(), stages, deadline, time.perf_counter())
+        entry = Entry(item, loop.create_future(), stages, deadline, time.perf_counter(), owner)
         queue = self._patient if patient else self._waiting
         queue.append(entry)
         self._wake(loop)
@@ -81,7 +92,7 @@ class Batcher(Generic[Item, Result]):
             result: Result = await entry.future
             return result
         except asyncio.CancelledError:
-            if entry in queue:
+            with suppress(ValueError):  # it was not waiting any more
                 queue.remove(entry)
             raise
 

@@ -60,6 +60,14 @@ class Plan(Spec):
                 best = size
         return best
 
+    def pace(self, size: int, lanes: int) -> float:
+        """Seconds from one answer to the next, at best, in batches of `size`."""
+        return (self.encode + self.row(size)) / lanes
+
+    def row(self, size: int) -> float:
+        """Seconds a row in batches of `size`, as far as was measured."""
+        return self.runs[max(known for known in self.runs if known <= size)]
+
     def inline_encode(self, share: float) -> bool:
         """Whether parts of `share` times the example's bulk are encoded on the event loop."""
         return self.encode * share < INLINE_ENCODE

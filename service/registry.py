@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from service import calibrate, memory, tracing
-from service.admission import Admission
+from service.admission import Admission, Pace
 from service.batcher import Batcher
 from service.bundle import Bundle
 from service.calibrate import MOST, Plan
@@ -37,7 +37,7 @@ class Served:
         self.model, self.plan = model, plan
         self.metrics = metrics.of(model.manifest.name)
         self.calibrated = False
-        self.admission = Admission(settings.queue_items, settings.queue_bytes)
+        self.admission = Admission(settings.queue_items, settings.queue_bytes, settings.queue_seconds)
         self.inline = plan.inline if settings.engine == "auto" else settings.engine == "loop"
         self._settings, self._pool = settings, pool
         self._explaining = asyncio.Lock()
@@ -50,6 +50,7 @@ class Served:
             lanes=lanes,
             observe=self.metrics.batch,
             joined=tracing.joined if settings.traces else None,
+            fair=settings.keys is not None,
         )
         self._small: Batcher[tuple[Parts, Stages], Row] = Batcher(model.encode_all, size=MOST)
 
@@ -57,6 +58,7 @@ class Served:
         """From here on it is what is served under its name. What the one before still holds counts as held."""
         if before is not None:
             self.admission = before.admission
+        self._sized()
         self.metrics.watch(
             queue=lambda: len(self.batcher),
             queue_bytes=lambda: sum(array.nbytes for row in self.batcher.waiting for array in row.values()),
@@ -84,6 +86,15 @@ class Served:
 
     def _batch(self) -> int:
         return self.model.most or self._settings.batch or self.plan.batch
+
+    def _sized(self) -> None:
+        """A batch that takes so long that two of them are too much must get its rows all the same."""
+        self.batcher.size = size = self._batch()
+        lanes = self.batcher.lanes
+        self.admission.pace = Pace(self.plan.pace(size, lanes))
+        self.admission.full = 2 * size * lanes
+        longest = 2 * size * self.plan.row(size)
+        self.admission.floor = self.admission.full if longest > self._settings.queue_seconds else 2 * lanes
 
     async def encode(self, parts: Parts, stages: Stages) -> Row:
         """Short parts on the loop, with what else arrived in this turn; others in one job of the pool, not one each."""
@@ -129,7 +140,7 @@ class Served:
                 continue
             seconds = await loop.run_in_executor(self.batcher.engine, calibrate.rows, self.model, row, size)
             self.plan = self.plan.learn(size, seconds)
-        self.batcher.size = self._batch()
+        self._sized()
         await loop.run_in_executor(self.batcher.engine, self.model.shrink)
 
 

@@ -51,6 +51,9 @@ class Settings(BaseSettings, Limits, Wire):
     )
     queue_items: Count = Field(256, description="requests a model holds, from first byte to answer (429)")
     queue_bytes: Bytes = Field(256 * MIB, description="bytes of the bodies that a model holds (429)")
+    queue_seconds: float = Field(
+        2.0, gt=0, description="seconds of waiting, at the observed rate, up to which requests are accepted (429)"
+    )
     rows: Count = Field(64, description="rows of one call of /v2 or inputs of one call of /v1/embeddings (422)")
     decode_isolation: Literal["off", "process"] = Field(
         "off", description="process: pictures and sounds are decoded in processes of their own, with bounds"

@@ -28,7 +28,7 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
     {"collate", "batcher", "admission", "bundle", "weights"},
     {"kinds"},
     {"inputs", "outputs"},
-    {"limits", "memory", "graph", "ports", "messages", "forks", "signing", "frames"},
+    {"limits", "memory", "fair", "graph", "ports", "messages", "forks", "signing", "frames"},
     {"types", "errors"},
 ]
 HEIGHT = {module: -i for i, layer in enumerate(LAYERS) for module in layer}

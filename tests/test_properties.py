@@ -249,7 +249,7 @@ def connects(server: Server) -> bool:
 
 
 def test_sigterm_means_not_ready_at_once_and_every_accepted_request_answered(slow: Bundle) -> None:
-    with serve(slow.folder, BRAID_BATCH="1", BRAID_DRAIN="1.5") as server, ThreadPoolExecutor(8) as pool:
+    with serve(slow.folder, BRAID_BATCH="1", BRAID_DRAIN="4") as server, ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(server.predict, text=b"a") for _ in range(5)]
         eventually(lambda: server.metric("braid_in_flight") == 5)
         server.process.terminate()

@@ -54,7 +54,9 @@ def read(body: bytes | Iterable[bytes], kind: str | None = FORM, limits: Limits 
     async def receive() -> Message:
         return messages.pop(0)
 
-    parts, said = asyncio.run(uploads.read(scope(kind, **headers), receive, INPUTS, limits or Limits()))
+    sent, most = scope(kind, **headers), limits or Limits()
+    uploads.length(sent, most)
+    parts, said = asyncio.run(uploads.read(sent, receive, INPUTS, most))
     return {**parts, **said}
 
 

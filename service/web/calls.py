@@ -35,6 +35,7 @@ class Call:
 
     id: bytes
     started: float
+    key: str | None = None  # name of the API key
     deadline: float = 0.0
     served: Served | None = None  # from when its model is known
     stages: Stages = field(default_factory=dict)
@@ -76,7 +77,7 @@ class Calls:
         self, scope: Scope, receive: Receive, send: Send, work: Work, refuse: Refuse = problems.refuse
     ) -> None:
         """Answers what `work` gives, or `refuse`s in the protocol's own form. `work` sets the call's model."""
-        call = Call(request_id(scope, self._ids), time.perf_counter())
+        call = Call(request_id(scope, self._ids), time.perf_counter(), scope.get("braid.key"))
         if self._tracer and (trace := self._tracer.begin(scope["headers"])):
             call.trace, call.stages = trace, Marks(trace)
         try:

@@ -36,8 +36,9 @@ class Embeddings:
     async def _embed(self, call: Call, scope: Scope, receive: Receive) -> Reply:
         registry = self._calls.registry
         size = uploads.length(scope, self._settings)
-        with registry.get(None).admission.hold(size):  # which model it is stands in the body
-            document = parsed(await uploads.body(scope, receive, self._settings), scope)
+        held = registry.get(None).admission  # which model it is stands in the body
+        with held.hold(size, deadline=call.deadline, key=call.key) as place:
+            document = parsed(await uploads.body(receive, self._settings, place), scope)
             served = call.served = registry.get(document.get("model"))
             output = embedding(served.model)
             items = read(document, served.model)
@@ -60,7 +61,7 @@ class Embeddings:
 
         async def one(item: Item, took: Stages) -> Row:
             row = await served.encode(item, took)
-            return row | await served.batcher(row, took, deadline=call.deadline)
+            return row | await served.batcher(row, took, deadline=call.deadline, owner=call.key)
 
         try:
             return await asyncio.gather(*(one(item, took) for item, took in zip(items, stages, strict=True)))

@@ -29,8 +29,9 @@ class Predict:
     async def _predict(self, call: Call, scope: Scope, receive: Receive, name: str | None, explain: bool) -> Reply:
         served = call.served = self._registry.get(name)
         options = query(scope["query_string"], explain)
-        with served.admission.hold(uploads.length(scope, self._settings)):
-            parts, said = await uploads.read(scope, receive, served.model.manifest.inputs, self._settings)
+        size, patient = uploads.length(scope, self._settings), options.explain is not None
+        with served.admission.hold(size, deadline=call.deadline, key=call.key, patient=patient) as place:
+            parts, said = await uploads.read(scope, receive, served.model.manifest.inputs, self._settings, place)
             call.stages["read"] = time.perf_counter() - call.started
             call.parts = {name: len(data) for name, data in parts.items()}
             asked = controls.asked(options.top_k, options.controls, said, served.model.controls, self._settings)
@@ -43,7 +44,7 @@ class Predict:
         self, served: Served, call: Call, parts: dict[str, bytes], asked: Asked, options: Options
     ) -> bytes:
         row = await served.encode(parts, call.stages)
-        result = await served.batcher(row, call.stages, deadline=call.deadline)
+        result = await served.batcher(row, call.stages, deadline=call.deadline, owner=call.key)
         start = time.perf_counter()
         answer: dict[str, Any]
         if options.explain == "places":

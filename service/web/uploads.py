@@ -27,6 +27,13 @@ WORDS = 4 * MIB  # bytes of a JSON body without its long values
 Bytes = bytes | memoryview
 
 
+class Place(Protocol):
+    """Where the bytes of a body are counted."""
+
+    def grow(self, size: int) -> None: ...
+    def whole(self, size: int) -> None: ...
+
+
 class Part(Protocol):
     """What uploads need to know of a model's input."""
 
@@ -37,7 +44,7 @@ class Part(Protocol):
 
 
 async def read(
-    scope: Scope, receive: Receive, inputs: Mapping[str, Part], limits: Limits
+    scope: Scope, receive: Receive, inputs: Mapping[str, Part], limits: Limits, place: Place | None = None
 ) -> tuple[dict[str, bytes], dict[str, object]]:
     """Part name -> bytes, and the controls. Nothing is spooled; file names and declared media types are not looked at.
 
@@ -47,30 +54,28 @@ async def read(
         raise UnsupportedType("compressed bodies are not taken")
     kind, given = media_type(header(scope, b"content-type").decode("latin-1"))
     if kind == "multipart/form-data":
-        return from_form(await body(scope, receive, limits), given.get("boundary", ""), inputs, limits)
+        return from_form(await body(receive, limits, place), given.get("boundary", ""), inputs, limits)
     if kind == "application/json":
-        return from_json(await body(scope, receive, limits), inputs, limits)
+        return from_json(await body(receive, limits, place), inputs, limits)
     raise UnsupportedType("send multipart/form-data or application/json")
 
 
 def length(scope: Scope, limits: Limits) -> int:
-    """Bytes announced by Content-Length, or as many as there may be. Raises Malformed, TooLarge."""
+    """Bytes announced by Content-Length; 0: none are. Raises Malformed, TooLarge."""
     value = header(scope, b"content-length")
     if value and not value.isdigit():
         raise Malformed("Content-Length is not a number")
-    size = int(value or limits.body_bytes)
+    size = int(value or 0)
     if size > limits.body_bytes:
         raise TooLarge(f"a body of {size} bytes", limit=limits.body_bytes)
     return size
 
 
-async def body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
-    """Whole. That it comes in time is the connection's affair: `receive` raises SlowBody, and Malformed."""
-    length(scope, limits)
-    return await collected(receive, limits.body_bytes)
+async def body(receive: Receive, limits: Limits, place: Place | None = None) -> bytes:
+    """Whole. That it comes in time is the connection's affair: `receive` raises SlowBody, and Malformed.
 
-
-async def collected(receive: Receive, most: int) -> bytes:
+    Raises TooLarge; QueueFull, if there is no `place` for so many bytes; Disconnected.
+    """
     whole: io.BytesIO | None = None  # grows in place: a list of pieces, joined, would be there twice
     size = 0
     while True:
@@ -79,14 +84,19 @@ async def collected(receive: Receive, most: int) -> bytes:
             raise Disconnected
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
-        if size > most:
-            raise TooLarge("the body is too large", limit=most)
-        if whole is None and not message.get("more_body"):
-            return chunk
+        if size > limits.body_bytes:
+            raise TooLarge("the body is too large", limit=limits.body_bytes)
+        if not message.get("more_body"):
+            if place is not None:
+                place.whole(size)
+            if whole is None:
+                return chunk
+            whole.write(chunk)
+            return whole.getvalue()
+        if place is not None:
+            place.grow(len(chunk))
         whole = whole or io.BytesIO()
         whole.write(chunk)
-        if not message.get("more_body"):
-            return whole.getvalue()
 
 
 def media_type(value: str) -> tuple[str, dict[str, str]]:

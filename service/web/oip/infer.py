@@ -38,9 +38,10 @@ class Infer:
         await self._calls(scope, receive, send, work, refuse)
 
     async def _infer(self, served: Served, call: Call, scope: Scope, receive: Receive) -> Reply:
-        with served.admission.hold(uploads.length(scope, self._settings)):
+        size = uploads.length(scope, self._settings)
+        with served.admission.hold(size, deadline=call.deadline, key=call.key) as place:
             encoding = header(scope, b"content-encoding").decode("latin-1").lower()
-            body = await uploads.body(scope, receive, self._settings)
+            body = await uploads.body(receive, self._settings, place)
             body = messages.inflated(body, encoding, self._settings.body_bytes)
             request = messages.read(body, header(scope, messages.HEADER), served.model.engine.inputs)
             call.stages["read"] = time.perf_counter() - call.started
@@ -70,7 +71,10 @@ class Infer:
         else:
             rows = tensor_rows(request.inputs, served.model, self._settings)
             stages = call.several(len(rows))
-        runs = [served.batcher(row, took, deadline=call.deadline) for row, took in zip(rows, stages, strict=True)]
+        runs = [
+            served.batcher(row, took, deadline=call.deadline, owner=call.key)
+            for row, took in zip(rows, stages, strict=True)
+        ]
         try:
             return await asyncio.gather(*runs)
         except Failed as error:

@@ -45,7 +45,8 @@ def add(app: FastAPI, registry: Registry, orders: Orders, settings: Settings) ->
 
 async def document(request: Request, settings: Settings) -> dict[str, Any]:
     """A JSON object, or nothing. Raises Malformed."""
-    body = await uploads.body(request.scope, request.receive, settings)
+    uploads.length(request.scope, settings)
+    body = await uploads.body(request.receive, settings)
     try:
         found = orjson.loads(body) if body else {}
     except orjson.JSONDecodeError as error:

@@ -1,0 +1,147 @@
+"""More than a model can do, against a real server: who is accepted, who is told to come back, who is in whose way."""
+
+import re
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.bundle import Bundle
+from service.keys import make
+from tests import attacks
+from tests.attacks import JSON, head, post, sized
+from tests.process import Server, eventually, serve
+from tests.wire import connected, heard, many, said, statuses
+
+
+def at_once(count: int, call: Callable[[], httpx.Response]) -> list[httpx.Response]:
+    with ThreadPoolExecutor(count) as pool:
+        return [future.result() for future in [pool.submit(call) for _ in range(count)]]
+
+
+def measured(server: Server) -> None:
+    """It has seen what it can do, and nothing waits."""
+    at_once(10, lambda: server.predict(text=b"a"))
+    assert server.predict(text=b"a").status_code == 200
+
+
+def test_what_cannot_be_answered_in_time_is_refused_at_once(slow: Bundle) -> None:
+    with serve(slow.folder, BRAID_BATCH="1", BRAID_QUEUE_SECONDS="1") as server:
+        measured(server)
+        answers = at_once(24, lambda: server.predict(text=b"a"))
+        good = [answer for answer in answers if answer.status_code == 200]
+        assert 2 <= len(good) <= 8
+        assert max(answer.elapsed.total_seconds() for answer in good) < 3
+        for refusal in answers:
+            if refusal not in good:
+                assert refusal.status_code == 429
+                assert refusal.json()["code"] == "queue_full"
+                assert 1 <= int(refusal.headers["retry-after"]) <= 3
+                assert refusal.elapsed.total_seconds() < 1
+        assert server.metric("braid_rejects_total", reason="queue_full") == 24 - len(good)
+        assert server.predict(text=b"a").status_code == 200
+
+
+def test_who_would_wait_longer_than_it_can_is_told_at_once(slow: Bundle) -> None:
+    with serve(slow.folder, BRAID_BATCH="1", BRAID_QUEUE_SECONDS="10") as server, ThreadPoolExecutor(8) as pool:
+        measured(server)
+        runs = server.metric("braid_batch_size_sum")
+        early = [pool.submit(server.predict, text=b"a") for _ in range(8)]
+        eventually(lambda: server.metric("braid_in_flight") == 8)
+        start = time.monotonic()
+        refusal = server.predict(text=b"a", headers={"Braid-Timeout": "0.5"})
+        assert refusal.status_code == 429
+        assert time.monotonic() - start < 0.3
+        late = server.predict(text=b"a", headers={"Braid-Timeout": "0.1"})
+        assert late.status_code == 504
+        assert all(answer.result().status_code == 200 for answer in early)
+        assert server.metric("braid_batch_size_sum") - runs == 8
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """The file, and the keys by name."""
+    made = {name: make(name, None, manage=False) for name in ("flood", "calm")}
+    file = tmp_path / "keys"
+    file.write_text("".join(f"{line}\n" for _, line in made.values()))
+    file.chmod(0o600)
+    return file, {name: key for name, (key, _) in made.items()}
+
+
+def queued(answers: list[httpx.Response]) -> float:
+    """Milliseconds in the queue, as a median of the good ones."""
+    waits = [
+        re.search(r"queue;dur=([\d.]+)", answer.headers["server-timing"]) for answer in answers if answer.is_success
+    ]
+    return statistics.median(float(wait[1]) for wait in waits if wait)
+
+
+def test_a_key_that_floods_does_not_make_another_wait(slow: Bundle, keys: tuple[Path, dict[str, str]]) -> None:
+    file, known = keys
+    over = threading.Event()
+    flooded: list[httpx.Response] = []
+    with serve(slow.folder, BRAID_BATCH="1", BRAID_KEYS=str(file), BRAID_QUEUE_SECONDS="4") as server:
+
+        def ask(name: str) -> httpx.Response:
+            return server.predict(text=b"a", headers={"x-api-key": known[name]})
+
+        def flood() -> None:
+            while not over.is_set():
+                flooded.append(ask("flood"))
+
+        assert ask("calm").is_success
+        with ThreadPoolExecutor(16) as pool:
+            floods = [pool.submit(flood) for _ in range(16)]
+            try:
+                eventually(lambda: sum(answer.status_code == 429 for answer in flooded) > 16)
+                answers = [ask("calm") for _ in range(6)]
+            finally:
+                over.set()
+            assert all(future.result() is None for future in floods)
+        assert all(answer.is_success for answer in answers)
+        assert queued(answers) < queued(flooded) / 2  # of about eight in its queue, one goes first
+
+
+def test_slow_senders_hold_no_places(slow: Bundle) -> None:
+    with serve(slow.folder, BRAID_QUEUE_ITEMS="2", BRAID_QUEUE_BYTES="1000") as server:
+        with many(server, 4, head(attacks.HOST, attacks.KIND, b"Content-Length: 900") + b"{"):
+            eventually(lambda: statuses(said(server, sized(JSON, b"Connection: close"))) == [200])
+        eventually(lambda: server.metric("braid_in_flight") == 0)
+        assert server.metric("braid_in_flight_bytes") == 0
+
+
+def test_who_sent_slowly_is_answered_when_there_is_room(bundle: Bundle) -> None:
+    with serve(bundle.folder, BRAID_QUEUE_ITEMS="1") as server:
+        start = head(attacks.HOST, attacks.KIND, attacks.LENGTH, b"Connection: close")
+        with connected(server, start + JSON[:5]) as slow_one:
+            eventually(lambda: server.predict(text=b"a").status_code == 200)
+            slow_one.sendall(JSON[5:])
+            assert statuses(heard(slow_one)) == [200]
+
+
+def test_bodies_of_unknown_size_count_by_what_there_is_of_them(bundle: Bundle) -> None:
+    """Sixteen at once; if each counted as the largest that it may become, eight would be all."""
+    begun = post(attacks.CHUNKED, b"Connection: close", body=b"5\r\n" + JSON[:5] + b"\r\n")
+    rest = attacks.chunks(JSON[5:])
+    with serve(bundle.folder) as server, ExitStack() as stack:
+        started = [stack.enter_context(connected(server, begun)) for _ in range(16)]
+        eventually(lambda: server.metric("braid_in_flight") == 16)
+        assert server.metric("braid_in_flight_bytes") == 16 * 5
+        for connection in started:
+            connection.sendall(rest)
+        assert [statuses(heard(connection)) for connection in started] == [[200]] * 16
+
+
+def test_a_body_that_grows_too_large_for_the_queue_is_refused_on_its_way(slow: Bundle) -> None:
+    with serve(slow.folder, BRAID_QUEUE_BYTES="100000") as server:
+        with connected(server, sized(b" " * 50_000)[:-1]):  # half of what there is
+            eventually(lambda: server.metric("braid_in_flight_bytes") == 50_000)
+            answer = said(server, post(attacks.CHUNKED, body=attacks.chunks(*[b" " * 10_000] * 8)))
+            assert statuses(answer) == [429]
+        eventually(lambda: server.metric("braid_in_flight_bytes") == 0)
