@@ -173,7 +173,7 @@ class Model:
             row = row | {name: row[name].astype(FLOAT) for name in self._halves}
         parts: dict[str, dict[str, Any]] = {name: {"used": name in used} for name in self.manifest.inputs}
         outputs = {}
-        for name, output in self.manifest.outputs.items():
+        for name, output in self.manifest.given(used).items():
             if output.kind == "weights":
                 for part, weight in zip(parts, output.decode(row, used, asked), strict=True):
                     if part in used:

@@ -53,6 +53,7 @@ def write(
     batch: int | str = "batch",
     outputs: dict[str, Any] | None = None,
     version: int = 7,
+    needs: dict[str, list[str]] | None = None,
 ) -> bundle.Bundle:
     """`slow` is a number of matrix products a run, whatever the batch; `batch` the graph's batch axis.
 
@@ -63,7 +64,8 @@ def write(
     tokenizer().save(str(folder / "tokenizer.json"))
     parts = {"text": ("txt", b"a white noise"), "image": ("png", png(51)), "audio": ("wav", wav(0.25))}
     described = manifest(name, policy) | {"version": str(version)}
-    spec = bundle.Manifest.model_validate({**described, "outputs": outputs or described["outputs"]})
+    said = {"outputs": outputs or described["outputs"]} | ({"needs": needs} if needs else {})
+    spec = bundle.Manifest.model_validate({**described, **said})
     model = Model(bundle.Bundle(folder=folder, manifest=spec))
     row = model.encode({part: data for part, (_, data) in parts.items()}, {})
     return bundle.write(folder, spec, parts, row, model.run([row])[0])

@@ -21,6 +21,7 @@ OUTPUTS: dict[str, Any] = {
     "level": {"kind": "regression", "tensor": "measures", "names": senses.LABELS, "unit": "%", "scale": 100},
     "vector": {"kind": "embedding", "tensor": "measures", "normalize": True},
 }
+NEEDS = {"senses": ["text", "audio"], "level": ["audio"]}
 INPUTS = {"text": "a", "image": senses.png(51), "audio": senses.wav(0.5)}
 
 
@@ -28,6 +29,7 @@ INPUTS = {"text": "a", "image": senses.png(51), "audio": senses.wav(0.5)}
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("tasks")
     bundles = [senses.write(folder / "tasks", "tasks", outputs=OUTPUTS), senses.write(folder / "plain", "plain")]
+    bundles.append(senses.write(folder / "needs", "needs", outputs=OUTPUTS, needs=NEEDS))
     with serve(*(bundle.folder for bundle in bundles)) as server:
         yield server
 
@@ -97,3 +99,22 @@ def test_the_openapi_document_shows_each_models_controls_and_answer(server: Serv
     assert form["threshold"]["type"] == "number"
     answer = tasks["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["outputs"]
     assert set(answer["properties"]) == set(OUTPUTS)
+
+
+@pytest.mark.parametrize(
+    ("parts", "given"),
+    [(("image",), ["vector"]), (("text", "image"), ["senses", "vector"]), (("audio",), ["senses", "level", "vector"])],
+)
+def test_what_an_answer_is_about_must_have_been_sent(server: Server, parts: tuple[str, ...], given: list[str]) -> None:
+    inputs = {"text": b"a", "image": senses.png(51), "audio": senses.wav(0.5)}
+    files = {name: ("", inputs[name]) for name in parts}
+    answer = server.client.post("/v1/models/needs/predict", files=files)
+    assert list(answer.json()["outputs"]) == given
+    explained = server.client.post("/v1/models/needs/predict?explain=parts&output=level", files=files)
+    assert explained.status_code == (200 if "level" in given else 400), explained.text
+
+
+def test_the_openapi_document_shows_what_may_not_be_given(server: Server) -> None:
+    spec = json.loads(server.client.get("/openapi.json").content)["paths"]["/v1/models/needs/predict"]["post"]
+    outputs = spec["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["outputs"]
+    assert (outputs["required"], set(outputs["properties"])) == (["vector"], set(OUTPUTS))

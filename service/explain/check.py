@@ -69,7 +69,8 @@ def areas(model: Model, parts: Parts, part: str, orders: int, seed: int) -> Area
     row |= model.run([row])[0]
     board = canvas_of(model, part, parts[part])
     method = Method(budget=len(board.pieces))  # all of one size, so that orders can be compared
-    question = Question(model, parts, row, target.choose(model.manifest, row, NOTHING, {}), method)
+    chosen = target.choose(model.manifest.given(parts), row, NOTHING, {})
+    question = Question(model, parts, row, chosen, method)
     found = answered(question.find(part, board), model.run)
     pieces = order(found)
     rng = np.random.default_rng(seed)

@@ -7,6 +7,7 @@ from typing import Any
 
 from service.bundle import Manifest
 from service.errors import Malformed, NotExplainable
+from service.outputs import Output
 from service.types import Asked, Row
 
 EDGE = 1e-7  # float32's probabilities reach 0 and 1, log-odds must not
@@ -31,15 +32,15 @@ class Target:
         return {"output": self.output, "target": self.name, "scale": self.scale}
 
 
-def choose(manifest: Manifest, row: Row, asked: Asked, options: Mapping[str, str]) -> Target:
+def choose(outputs: Mapping[str, Output], row: Row, asked: Asked, options: Mapping[str, str]) -> Target:
     """By the options `output`, `target`, `scale`; else the first output with a number, and its best class.
 
     Raises NotExplainable where no output is a number or a probability, Malformed for what does not exist.
     """
-    numbers = {name: output.scalars(row, asked) for name, output in manifest.outputs.items()}
+    numbers = {name: output.scalars(row, asked) for name, output in outputs.items()}
     numbers = {name: scalars for name, scalars in numbers.items() if scalars}
     if not numbers:
-        raise NotExplainable("no output of this model is a single number or probability")
+        raise NotExplainable("no output of this answer is a single number or probability")
     output = options.get("output", next(iter(numbers)))
     if output not in numbers:
         raise Malformed(f"output is one of {', '.join(numbers)}")
@@ -47,7 +48,7 @@ def choose(manifest: Manifest, row: Row, asked: Asked, options: Mapping[str, str
     name = options.get("target", max(scalars, key=scalars.__getitem__))
     if name not in scalars:
         raise Malformed("target is not one of the labels or names of this output")
-    usual = str(manifest.outputs[output].explains)
+    usual = str(outputs[output].explains)
     scale = options.get("scale", usual)
     if scale != usual and (usual, scale) != ("probability", "log_odds"):
         raise Malformed("scale is probability or log_odds, for numbers value")

@@ -16,13 +16,13 @@ BUDGET = 50  # rows a part
 
 def parts(model: Model, parts: Parts, row: Row, asked: Asked, options: Options) -> shapley.Runs:
     """`row` with the graph's outputs. Raises NotExplainable, Malformed."""
-    chosen = target.choose(model.manifest, row, asked, options.why)
+    chosen = target.choose(model.manifest.given(parts), row, asked, options.why)
     return shapley.explained(model, row, [name for name in model.manifest.inputs if name in parts], chosen)
 
 
 def places(model: Model, parts: Parts, row: Row, asked: Asked, options: Options, limits: Limits) -> inside.Places:
     """Raises NotExplainable, Malformed, OverLimit."""
-    chosen = target.choose(model.manifest, row, asked, options.why)
+    chosen = target.choose(model.manifest.given(parts), row, asked, options.why)
     return inside.places(inside.Question(model, parts, row, chosen, method(options.why, limits)))
 
 

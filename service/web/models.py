@@ -20,6 +20,7 @@ def describe(served: Served, limits: Limits) -> dict[str, Any]:
             for name, spec in manifest.inputs.items()
         },
         "outputs": {name: spec.model_dump() for name, spec in manifest.outputs.items()},
+        "needs": manifest.needs,
         "limits": {name: value for name, value in limits.model_dump().items() if name in Limits.model_fields},
         "controls": sorted(model.controls),
         "explains": {

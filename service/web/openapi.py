@@ -220,7 +220,9 @@ def answer(manifest: Manifest) -> dict[str, Any]:
     text = {"type": "string"}
     used = record({"used": {"type": "boolean"}}, {"weight": {"type": "number"}})
     outputs = {name: output.answer_schema() for name, output in manifest.outputs.items() if output.kind != "weights"}
-    always = {"id": text, "model": text, "version": text, "outputs": record(outputs)}
+    sure = {name: schema for name, schema in outputs.items() if name not in manifest.needs}
+    told = record(sure, {name: schema for name, schema in outputs.items() if name in manifest.needs})
+    always = {"id": text, "model": text, "version": text, "outputs": told}
     parts = record(dict.fromkeys(manifest.inputs, used))
     return record({**always, "parts": parts}, {"raw": {"type": "object"}})
 

@@ -19,7 +19,10 @@ ARGUMENTS = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-u
 def server(bundle: Bundle, folder: Path) -> Iterator[Server]:
     box = {"kind": "regression", "tensor": "measures", "names": ["words", "light", "noise"]}
     other = senses.write(folder / "values", "values", outputs={"measures": box})
-    with serve(DIGITS, bundle.folder, other.folder) as running:
+    seen = {"kind": "embedding", "tensor": "measures"}
+    needs = {"values": ["text", "audio"]}
+    careful = senses.write(folder / "careful", "careful", outputs={"values": box, "vector": seen}, needs=needs)
+    with serve(DIGITS, bundle.folder, other.folder, careful.folder) as running:
         yield running
 
 

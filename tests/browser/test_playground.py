@@ -127,6 +127,16 @@ def test_a_second_model_has_its_own_answer(page: Page) -> None:
     expect(page.locator("#answer dl")).to_contain_text("3")
 
 
+def test_an_answer_that_needs_other_parts_is_not_asked_why(page: Page) -> None:
+    page.get_by_label("Model", exact=True).select_option("careful")
+    part(page, "image").locator("input[type=file]").set_input_files(DIGITS / "example/image.png")
+    expect(page.locator("#answer section")).to_have_count(1)  # the vector
+    expect(page.locator("#why")).to_be_empty()
+    part(page, "text").get_by_role("textbox").fill("a white noise")
+    expect(page.locator("#answer section")).to_have_count(2)
+    expect(page.locator("#why tbody tr")).to_have_count(2)
+
+
 def test_a_dropped_and_a_pasted_picture_are_taken(page: Page) -> None:
     make = """async (event) => {
         const blob = await (await fetch('/v1/models/digits/example/image')).blob();

@@ -102,9 +102,9 @@ async function show() {
   const { signal } = pending;
   const query = asked();
   const plain = query.toString();
-  const explain = model.explains.parts && model.explains.outputs.length > 0;
+  const explain = model.explains.parts && explained(sent).length > 0;
   if (explain) query.set("explain", "parts");
-  if (explain && chosen) for (const [name, value] of Object.entries(chosen)) query.set(name, value);
+  if (explain && chosen && explained(sent).includes(chosen.output)) for (const [name, value] of Object.entries(chosen)) query.set(name, value);
   byId("state").textContent = "Working …";
   const said = await api.predict(model.id, sent, query, signal);
   byId("state").textContent = "";
@@ -119,6 +119,11 @@ async function show() {
   if (byId("places").checked && !byId("where").hidden) await places(sent, said.explanation, signal);
 }
 
+// The outputs with a number that these parts give.
+function explained(sent) {
+  return model.explains.outputs.filter((output) => !model.needs[output] || model.needs[output].some((part) => part in sent));
+}
+
 // Parts that say the same leave nothing to see while they are together: taking a place away from one changes nothing.
 async function places(sent, explanation, signal) {
   const query = asked();
@@ -127,7 +132,9 @@ async function places(sent, explanation, signal) {
   if (label) query.set("target", label);
   byId("state").textContent = "Looking where …";
   const alone = !byId("alone").hidden && byId("how").value === "alone";
-  const questions = alone ? Object.entries(sent).map(([name, content]) => ({ [name]: content })) : [sent];
+  const questions = (alone ? Object.entries(sent).map(([name, content]) => ({ [name]: content })) : [sent]).filter((parts) =>
+    explained(parts).some((name) => !output || name === output),
+  );
   const answers = await Promise.all(questions.map((question) => api.explain(model.id, question, query, signal)));
   found = Object.assign({}, ...answers.map(({ parts }) => parts));
   byId("state").textContent = "";
