@@ -57,9 +57,7 @@ class Manifest(Spec):
     inputs: dict[Name, Input] = Field(min_length=1, description="part name -> how its bytes become tensors")
     missing: Missing = Missing()
     outputs: dict[Name, Output] = Field(min_length=1, description="answer name -> what the tensor means")
-    needs: dict[Name, list[Name]] = Field(
-        {}, description="answer name -> the parts it is about: without one of them at least it is not given"
-    )
+    needs: dict[Name, list[Name]] = Field({}, description="answer name -> parts, of which it takes one at least")
     batch: int | None = Field(None, gt=0, description="rows of one run at most; 1: the graph never sees several")
     constants: dict[str, bool | int | float | list[Any]] = Field(
         {}, description="input of the graph that no part feeds -> a number for all of it, or nested lists of its shape"
@@ -75,19 +73,16 @@ class Manifest(Spec):
         for name, parts in self.needs.items():
             if name not in self.outputs:
                 raise ValueError(f"needs: no output {name!r}; there are {', '.join(self.outputs)}")
-            if unknown := [part for part in parts if part not in self.inputs] or ([] if parts else ["nothing"]):
-                raise ValueError(f"needs: {name}: no part {unknown[0]!r}; there are {', '.join(self.inputs)}")
+            if not parts or set(parts) - self.inputs.keys():
+                raise ValueError(f"needs: {name}: one or some of {', '.join(self.inputs)}")
         return self
 
     def given(self, used: Collection[str]) -> dict[str, Output]:
         """The outputs that these parts are enough for."""
         if not self.needs:
             return self.outputs
-        return {
-            name: output
-            for name, output in self.outputs.items()
-            if name not in self.needs or any(part in used for part in self.needs[name])
-        }
+        left_out = {name for name, parts in self.needs.items() if not any(part in used for part in parts)}
+        return {name: output for name, output in self.outputs.items() if name not in left_out}
 
     def graphs(self) -> list[str]:
         return [GRAPH, *(variant.file for variant in self.variants.values())]

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from models.datasets.boxed import Boxed
 from models.detection.targets import Truth
+from service.outputs.detection import FRAME
 from service.types import FLOAT, Array, Encode, Spec
 
 SEEN = 0.35  # share of a box that must be left for it to count
@@ -132,13 +133,16 @@ def mosaic(pictures: Pictures, first: int, vary: Vary, rng: np.random.Generator)
 
 
 def encoded(boxed: Sequence[Boxed], encode: Encode, pixels: str) -> Pictures:
-    """By the bundle's own preprocessor, whose pixels are uint8 and whose resize keeps no aspect."""
-    made = np.stack([encode(each.data)[pixels] for each in boxed])
-    height, width = made.shape[2:]
-    sides = np.array([width, height] * 2, FLOAT)
-    names, boxes, classes = (
-        [each.name for each in boxed],
-        [each.boxes * sides for each in boxed],
-        [each.classes for each in boxed],
-    )
+    """By the bundle's own preprocessor, which makes uint8 of one size, stretched or in a letterbox; boxes follow it."""
+    rows = [encode(each.data) for each in boxed]
+    made = np.stack([row[pixels] for row in rows])
+    names, classes = [each.name for each in boxed], [each.classes for each in boxed]
+    boxes = [placed(each.boxes, row[FRAME.format(pixels)]) for each, row in zip(boxed, rows, strict=True)]
     return Pictures(names, made, boxes, classes)
+
+
+def placed(boxes: Array, frame: Array) -> Array:
+    """Shares of the upright picture (n, 4) -> pixels of the input; `frame` as the service's preprocessor tells it."""
+    left, top, scale_x, scale_y, width, height = frame.tolist()
+    sides, corner = np.array([width * scale_x, height * scale_y] * 2), np.array([left, top] * 2)
+    return np.asarray(boxes * sides + corner, FLOAT)

@@ -17,6 +17,7 @@ from models.encoders.image import ImageCnnSpec
 from models.encoders.inception import InceptionSpec
 from models.encoders.lstm import AudioLstmSpec, TextLstmSpec
 from models.encoders.resnet import ResNetSpec
+from models.encoders.statistics import StatisticsSpec
 from models.encoders.text import TextCnnSpec
 from models.encoders.transformer import TransformerSpec
 from models.encoders.vgg import VggSpec
@@ -27,4 +28,4 @@ TextEncoder = Annotated[
     Field(discriminator="kind"),
 ]
 ImageEncoder = Annotated[ImageCnnSpec | ResNetSpec | VggSpec | InceptionSpec, Field(discriminator="kind")]
-AudioEncoder = Annotated[AudioCnnSpec | AudioLstmSpec | WaveSpec, Field(discriminator="kind")]
+AudioEncoder = Annotated[AudioCnnSpec | AudioLstmSpec | StatisticsSpec | WaveSpec, Field(discriminator="kind")]

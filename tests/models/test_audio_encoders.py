@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from models.encoders import AudioEncoder
 from models.encoders.audio import AudioCnnSpec, WaveSpec
+from models.encoders.statistics import StatisticsSpec, describe
 from tests.models import graphs
 
 SPECS: TypeAdapter[AudioEncoder] = TypeAdapter(AudioEncoder)
@@ -17,6 +18,8 @@ CASES: list[tuple[dict[str, object], int]] = [  # what, and its bands
     ({"kind": "lstm", "hidden": 5}, 20),
     ({"kind": "lstm", "hidden": 5, "stride": 3, "both": False, "layers": 2}, 40),
     ({"kind": "lstm", "hidden": 4, "stride": 1}, 13),
+    ({"kind": "statistics", "hidden": [6], "dropout": 0.1}, 13),
+    ({"kind": "statistics", "hidden": [], "scales": [1, 4]}, 40),
     ({"kind": "wave", "channels": [4, 6], "kernel": 9}, 0),
 ]
 NAMES = [f"{case['kind']}-{bands}" for case, bands in CASES]
@@ -82,5 +85,27 @@ def test_frames_and_samples_are_not_confused() -> None:
         WaveSpec().build(64, WIDTH)
     with pytest.raises(ValueError, match="cnn takes frames"):
         AudioCnnSpec().build(0, WIDTH)
+    with pytest.raises(ValueError, match="statistics are of frames"):
+        StatisticsSpec().build(0, WIDTH)
     with pytest.raises(ValidationError, match="an even kernel has no middle"):
         WaveSpec(kernel=80)
+
+
+def test_measures_are_what_numpy_says() -> None:
+    x, mask = batch(2, 3, 17, 5)
+    found = describe(x, mask, [4])[1].reshape(7, 3)
+    groups = [x[1, :, at : min(at + 4, 17)].mean(1) for at in range(0, 17, 4)]
+    means = torch.stack(groups, 1)  # (3, 5), the last of one frame
+    steps = means.diff(dim=1).abs()
+    place = (torch.arange(5) + 0.5) / 5 - 0.5
+    trend = ((means - means.mean(1, keepdim=True)) * place).mean(1)
+    parts = [
+        means.mean(1),
+        means.std(1, correction=0),
+        trend,
+        means.amin(1),
+        means.amax(1),
+        steps.mean(1),
+        steps.amax(1),
+    ]
+    assert (found - torch.stack(parts)).abs().max() < 1e-5

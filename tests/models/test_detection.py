@@ -1,6 +1,7 @@
 """The parts of the detectors: boxes, targets, RoI align, the metric, augmentation, and that both kinds learn."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -12,13 +13,15 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from models.datasets import drawn
+from models.datasets.boxed import Boxed
 from models.detection.boxes import giou_loss, iou
 from models.detection.dense import bias, peaks
 from models.detection.detector import Detector, Network
 from models.detection.metric import Boxes, average_precision, mean_average_precision
-from models.detection.pictures import Pictures, Vary, batch, carried, single, ways
+from models.detection.pictures import Pictures, Vary, batch, carried, encoded, single, ways
 from models.detection.roi import roi_align
 from models.detection.targets import Truth, targets
+from service.inputs import Image
 from service.types import Array
 
 PLAIN = Vary(flip=False, scale=(1.0, 1.0), aspect=0.0, light=0.0, tint=0.0)
@@ -149,6 +152,24 @@ def test_nothing_varied_is_the_picture_itself() -> None:
     pixels, truth = single(pictures, 0, PLAIN, np.random.default_rng(0))
     assert np.abs(pixels[0].numpy() - pictures.pixels[0]).max() < 0.1
     assert np.allclose(truth.boxes, pictures.boxes[0])
+
+
+def test_boxes_follow_their_picture_into_a_letterbox() -> None:
+    letterbox = {
+        "resize": {"to": "fit", "height": 64, "width": 64},
+        "pad": {"height": 64, "width": 64, "position": "middle"},
+        "dtype": "uint8",
+        "tensors": {"pixels": "pixels"},
+    }
+    canvas, file = PIL.Image.new("RGB", (60, 120), (0, 0, 0)), io.BytesIO()
+    canvas.paste((255, 255, 255), (12, 24, 36, 96))
+    canvas.save(file, "PNG")
+    shares = np.array([[12 / 60, 24 / 120, 36 / 60, 96 / 120]], np.float32)
+    one = Boxed("tall", file.getvalue(), "train", shares, np.zeros(1, np.int64))
+    made = encoded([one], Image.model_validate(letterbox).load(Path()), "pixels")
+    light = np.argwhere(made.pixels[0, 0] > 127)
+    seen = [*light.min(0)[::-1], *(light.max(0)[::-1] + 1)]
+    assert np.abs(made.boxes[0][0] - seen).max() <= 1
 
 
 def test_what_is_hardly_seen_any_more_is_no_truth() -> None:
