@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,27 +17,20 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
-from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
 
 from service import __version__
+from service.messages import Change
 from service.types import Stages
 
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 TOGETHER = 64  # answers
 LABELS = 1000  # of a model that are counted one by one; the answers of one with more, not at all
-NOT_SUMMED = {  # over the workers
-    "braid_build_info": max,
-    "braid_model_info": max,
-    "braid_last_answer_timestamp_seconds": max,
-    "process_start_time_seconds": min,
-    "process_max_fds": min,
-}
 NO_MODEL = "-"  # in place of a model's name: one that is not served here
 GONE = 499  # nginx's status for a client that left; seen in metrics and logs only
 Read = Callable[[], float]
+RESULTS = ("failed", "done")
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # timestamps of no use here, and not summable
@@ -90,6 +83,16 @@ class Spreads(Collector):
         yield family
 
 
+def changes(registry: CollectorRegistry) -> Counter:
+    """All its children are there from the first scrape on, so that the first failure is an increase."""
+    name, about = "braid_model_changes", "Reloads, loads and unloads of models."
+    counter = Counter(name, about, ["change", "result"], registry=registry)
+    for change in get_args(Change):
+        for result in RESULTS:
+            counter.labels(change, result)
+    return counter
+
+
 class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -137,9 +140,7 @@ class Metrics:
         self.keys = Counter(
             "braid_key_requests", "Answers by the name of the API key.", ["key", "status"], registry=registry
         )
-        self.changes = Counter(
-            "braid_model_changes", "Reloads, loads and unloads of models.", ["change", "result"], registry=registry
-        )
+        self.changes = changes(registry)
         self._models: dict[str, ModelMetrics] = {}
 
     def of(self, model: str) -> "ModelMetrics":
@@ -153,8 +154,8 @@ class Metrics:
         if reason:
             self.rejects.labels(NO_MODEL, reason).inc()
 
-    def changed(self, change: str, *, done: bool) -> None:
-        self.changes.labels(change, "done" if done else "failed").inc()
+    def changed(self, change: Change, *, done: bool) -> None:
+        self.changes.labels(change, RESULTS[done]).inc()
 
     def forget(self, model: str) -> None:
         """It is served no more: its counters stay, its gauges go."""
@@ -263,36 +264,3 @@ def outcome(status: int) -> str:
     if status < 400:
         return "ok"
     return "left" if status == GONE else "refused" if status < 500 else "failed"
-
-
-def plus(one: float, other: float) -> float:
-    return one + other
-
-
-def merged(texts: Iterable[bytes]) -> bytes:
-    """Several workers' expositions as one: samples of one name and one set of labels are summed."""
-    registry = CollectorRegistry()
-    registry.register(Sums(texts))
-    return generate_latest(registry)
-
-
-class Sums(Collector):
-    def __init__(self, texts: Iterable[bytes]) -> None:
-        self._families: dict[str, Metric] = {}
-        sums: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-        for text in texts:
-            for family in text_string_to_metric_families(text.decode()):
-                self._families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
-                for sample in family.samples:
-                    key = sample.name, tuple(sample.labels.items())
-                    if key not in sums:
-                        self._families[family.name].samples.append(Sample(sample.name, sample.labels, 0.0))
-                    join = NOT_SUMMED.get(sample.name, plus)
-                    sums[key] = join(sums[key], sample.value) if key in sums else sample.value
-        for metric in self._families.values():
-            metric.samples = [
-                sample._replace(value=sums[sample.name, tuple(sample.labels.items())]) for sample in metric.samples
-            ]
-
-    def collect(self) -> Iterable[Metric]:
-        return self._families.values()

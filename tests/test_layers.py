@@ -21,7 +21,7 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
     {"trial"},
     {"folders"},
     {"keys"},
-    {"settings", "calibrate", "explain", "metrics", "logs", "tracing"},
+    {"settings", "calibrate", "explain", "metrics", "sums", "logs", "tracing"},
     {"model"},
     {"engine", "fits", "isolation", "decoder"},
     {"state"},

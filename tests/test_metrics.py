@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.bundle import Bundle
-from service.metrics import NOT_SUMMED, Answered, Metrics, Spreads, merged
+from service.metrics import Answered, Metrics, Spreads
+from service.sums import NOT_SUMMED, merged
 from tests import senses
 from tests.process import eventually, serve
 

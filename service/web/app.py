@@ -10,10 +10,11 @@ from starlette.exceptions import HTTPException
 
 from service import __version__
 from service.errors import MethodNotAllowed, NotFound, RequestError, Unavailable
-from service.metrics import Metrics, merged
+from service.metrics import Metrics
 from service.orders import Orders
 from service.registry import RETRY, Registry
 from service.settings import Settings
+from service.sums import merged
 from service.web import docs, manage, openapi, pages, problems
 from service.web.asgi import Receive, Scope, Send
 from service.web.calls import Calls
