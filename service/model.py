@@ -220,6 +220,12 @@ class Model:
                     f"{self.bundle.folder}: tensor {tensor!r} of the example differs by {difference:.3g} "
                     f"(allowed: {tolerance:g}); preprocessing or graph are not those of {self.manifest.reference}"
                 )
+        parts, row, outputs = self.example
+        try:
+            self.decode(row | outputs, parts)
+        except Exception as error:  # of numbers that the manifest did not expect
+            why = error.detail if isinstance(error, RequestError) else first_line(error)
+            raise BundleError(f"{self.bundle.folder}: the graph's numbers make no answer: {why}") from error
 
     def tolerance(self, tensor: str) -> float:
         return ROW_TOLERANCE if tensor in self.engine.inputs else self.bundle.tolerance

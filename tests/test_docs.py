@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.bundle import Manifest
 from service.errors import RequestError
-from service.inputs import Audio, Image, Text
+from service.inputs import Input
+from service.outputs import Output
 from service.settings import Settings
 from service.types import Spec
 from tests import process
@@ -160,11 +161,21 @@ def specs(annotation: Any) -> Iterator[type[Spec]]:
         yield from specs(part)
 
 
-@pytest.mark.parametrize("kind", ["image", "audio", "text"])
-def test_every_key_of_an_input_is_in_its_readme(kind: str) -> None:
-    readme = (ROOT / "service/inputs/README.md").read_text()
+FOLDERS = {"inputs": Input, "outputs": Output}
+KINDS = {
+    spec.model_fields["kind"].default: (folder, spec)
+    for folder, union in FOLDERS.items()
+    for spec in get_args(get_args(union)[0])
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_key_of_a_kind_is_in_its_readme(kind: str) -> None:
+    folder, spec = KINDS[kind]
+    readme = (ROOT / "service" / folder / "README.md").read_text()
     section = readme.split(f"\n## `{kind}`\n")[1].split("\n## ")[0]
-    spec = next(spec for spec in (Image, Audio, Text) if spec.model_fields["kind"].default == kind)
+    if folder == "outputs":
+        section += readme.split("\n## ")[0]
     for part in specs(spec):
         for name, field in part.model_fields.items():
             if name not in ("kind", "to"):

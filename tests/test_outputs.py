@@ -31,7 +31,8 @@ def test_labels_come_best_first_with_their_own_scores(scores: list[float], activ
     top = answer["top"]
     assert len(top) == min(5 if top_k is None else top_k, len(scores))
     assert (answer["label"], answer["score"]) == (top[0]["label"], top[0]["score"])
-    assert top[0]["label"] == f"label {int(np.argmax(array(scores)))}" or top[0]["score"] == top[1]["score"]
+    every = classification(len(scores), activation).decode({"scores": array(scores)}, asked=Asked(len(scores)))["top"]
+    assert top[0]["label"] == f"label {int(np.argmax(array(scores)))}" or every[0]["score"] == every[1]["score"]
     values = [entry["score"] for entry in top]
     assert values == sorted(values, reverse=True)
     assert all(np.isfinite(values))
@@ -89,6 +90,39 @@ def test_several_numbers_have_names() -> None:
     assert answer == {"values": {"a": 1, "b": 2}, "intervals": {"a": [0, 2], "b": [1, 3]}}
     with pytest.raises(BundleError, match="3 values"):
         output.check({"y": [None, 3], "range": [None, 6]})
+
+
+def test_polynomials_stand_on_top_of_a_graphs_values() -> None:
+    """Those of DNSMOS P.835 (Reddy et al., 2022): signal, background, overall."""
+    signal, background, overall = (
+        [-0.08397278, 1.22083953, 0.0052439],
+        [-0.13166888, 1.60915514, -0.39604546],
+        [-0.06766283, 1.11546468, 0.04602535],
+    )
+    output = Regression(tensor="y", names=["SIG", "BAK", "OVRL"], unit="MOS", polynomial=[signal, background, overall])
+    answer = output.decode({"y": array([3.0, 4.0, 2.5])})
+    assert answer["unit"] == "MOS"
+    expected = {
+        "SIG": -0.08397278 * 9 + 1.22083953 * 3 + 0.0052439,
+        "BAK": -0.13166888 * 16 + 1.60915514 * 4 - 0.39604546,
+        "OVRL": -0.06766283 * 6.25 + 1.11546468 * 2.5 + 0.04602535,
+    }
+    assert answer["values"] == pytest.approx(expected)
+    assert output.scalars({"y": array([3.0, 4.0, 2.5])}) == pytest.approx(expected)
+
+
+def test_one_polynomial_is_that_of_all_values_and_of_their_intervals() -> None:
+    output = Regression(tensor="y", interval="i", names=["a", "b"], polynomial=[[2.0, 0.0, 1.0]], scale=10, offset=1)
+    answer = output.decode({"y": array([1.0, 2.0]), "i": array([[0.0, 2.0], [1.0, 3.0]])})
+    assert answer["values"] == {"a": 31, "b": 91}
+    assert answer["intervals"] == {"a": [11, 91], "b": [31, 191]}
+    one = Regression(tensor="y", interval="i", polynomial=[[1.0, 1.0]])
+    assert one.decode({"y": array([1.0]), "i": array([0.0, 3.0])}) == {"value": 2, "interval": [1, 4]}
+
+
+def test_polynomials_are_counted() -> None:
+    with pytest.raises(ValueError, match="polynomial: 2 of them for 3 values"):
+        Regression(tensor="y", names=["a", "b", "c"], polynomial=[[1.0], [1.0]])
 
 
 def test_an_anomaly_is_over_its_threshold() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.detection.metric import Boxes, mean_average_precision
 from models.detection.pictures import Pictures
-from service.outputs.detection import suppressed
+from service.outputs.boxes import suppressed
 
 AT_ONCE = 16
 LEAST = 0.01  # scores below do not move the metric
@@ -23,7 +23,7 @@ def found(detect: Detect, pictures: Pictures, nms: float) -> Iterator[Boxes]:
         for where, each in zip(boxes.double().numpy(), scores.numpy(), strict=True):
             order = np.argsort(-each.max(1), kind="stable")
             where, best, classes = where[order], each.max(1)[order], each.argmax(1)[order]
-            kept = [i for i in suppressed(where, classes, nms) if best[i] >= LEAST]
+            kept = [i for i in suppressed(where, classes, nms, len(where)) if best[i] >= LEAST]
             yield Boxes(where[kept], classes[kept], best[kept])
 
 
