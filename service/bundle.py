@@ -29,15 +29,18 @@ Vouch = Callable[[Path, bytes], None]
 
 
 class Missing(Spec):
-    """An absent part: `mask` tells the graph by `tensor` (batch, parts), 1 where there; `reject` is a 422."""
+    """An absent part: `mask` tells the graph by `tensor` (batch, parts), 1 where there; `reject` is a 422.
 
-    policy: Literal["mask", "reject"] = "reject"
+    `blank`: zeros stand for it, among them its own mask, length or count, or what a text's `absent` says.
+    """
+
+    policy: Literal["mask", "reject", "blank"] = "reject"
     tensor: str | None = None
 
     @model_validator(mode="after")
     def names_its_tensor(self) -> "Missing":
         if (self.policy == "mask") != (self.tensor is not None):
-            raise ValueError("policy mask names a tensor, policy reject none")
+            raise ValueError("policy mask names a tensor, the others none")
         return self
 
 
@@ -63,6 +66,7 @@ class Manifest(Spec):
         {}, description="input of the graph that no part feeds -> a number for all of it, or nested lists of its shape"
     )
     whole: list[str] = Field([], description="inputs and outputs without a batch axis; rows then run one at a time")
+    wanted: list[str] = Field([], description="outputs of the graph that are computed, the others never are; all")
     prior: dict[str, list[float]] = Field({}, description="output tensor -> the answer with no part at all")
     variants: dict[Name, Variant] = Field({}, description="name -> another file of the graph, chosen by --variant")
     reference: str = Field("training", description="whose are the example's row and outputs, which ours must equal")
@@ -83,6 +87,14 @@ class Manifest(Spec):
             return self.outputs
         left_out = {name for name, parts in self.needs.items() if not any(part in used for part in parts)}
         return {name: output for name, output in self.outputs.items() if name not in left_out}
+
+    @model_validator(mode="after")
+    def blanks_can_be_told(self) -> "Manifest":
+        for name, spec in self.inputs.items() if self.missing.policy == "blank" else ():
+            given = spec.tensors.model_dump(exclude_none=True)
+            if not given.keys() & {"mask", "length", "count"} and getattr(spec, "absent", None) is None:
+                raise ValueError(f"missing: part {name!r} has no mask, length, count or absent that tells the graph")
+        return self
 
     def graphs(self) -> list[str]:
         return [GRAPH, *(variant.file for variant in self.variants.values())]

@@ -63,7 +63,7 @@ def stacked(port: Port, arrays: Sequence[Array | None]) -> Array:
         return np.stack(there).astype(port.dtype, copy=False)
     shape = tuple(map(max, zip(*shapes, strict=True))) if shapes else port.blank()
     batch = np.zeros((len(arrays), *shape), port.dtype)
-    for slot, array in zip(batch, arrays, strict=True):
+    for i, array in enumerate(arrays):
         if array is not None:
-            slot[tuple(slice(size) for size in array.shape)] = array
+            batch[(i, *map(slice, array.shape))] = array
     return batch

@@ -56,13 +56,18 @@ class Engine:
         *,
         constants: Mapping[str, Any] = NONE,
         whole: Sequence[str] = (),
+        wanted: Sequence[str] = (),
     ) -> None:
-        """`constants` and `whole` as in Ports. Raises BundleError, SettingsError."""
+        """`constants` and `whole` as in Ports; `wanted` outputs, or all. Raises BundleError, SettingsError."""
         self.providers, self.threads = tuple(providers), threads
         self._weights = values(graph)  # the session reads them, and would not keep them
         self._session = load(graph, providers, threads, self._weights)
         inputs = {port.name: Port(element(port), axes(port)) for port in self._session.get_inputs()}
         answers = [port for port in self._session.get_outputs() if port.type in ANSWERS]
+        if missing := set(wanted) - {port.name for port in answers}:
+            have = ", ".join(port.name for port in answers)
+            raise BundleError(f"no output {missing.pop()!r}; the graph has {have}")
+        answers = [port for port in answers if not wanted or port.name in wanted]
         ports = Ports(inputs, {port.name: axes(port) for port in answers}, constants, whole)
         self.inputs, self.outputs = ports.inputs, ports.outputs
         self.types = {port.name: ANSWERS[port.type] for port in answers}

@@ -1,7 +1,7 @@
 """A loaded bundle: parts -> row, rows -> rows, row -> answer."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,11 @@ class Model:
             name: self.decoders.encoder(name) if self.decoders and name in apart else spec.load(bundle.folder, limits)
             for name, spec in self.manifest.inputs.items()
         }
+        self.blanks = {
+            name: self._encoders[name](spec.absent.encode()) if spec.kind == "text" and spec.absent is not None else {}
+            for name, spec in self.manifest.inputs.items()
+            if self.manifest.missing.policy == "blank"
+        }  # part -> what stands for it where it is absent, beside zeros
         masked = {tensor for spec in self.manifest.inputs.values() for tensor in spec.masks()}
         self._collate = Collate(self.engine.inputs, masked, 1 if self.manifest.whole else self.manifest.batch)
         self._halves = [name for name, dtype in self.engine.types.items() if dtype is np.float16]
@@ -58,8 +63,8 @@ class Model:
             raise BundleError(f"{bundle.folder}: {error}") from error
 
     def _engine(self, providers: Sequence[str], threads: int) -> Engine:
-        constants, whole = self.manifest.constants, self.manifest.whole
-        return Engine(self._graph, providers, threads, constants=constants, whole=whole)
+        said = self.manifest
+        return Engine(self._graph, providers, threads, constants=said.constants, whole=said.whole, wanted=said.wanted)
 
     @cached_property
     def example(self) -> Example:
@@ -111,6 +116,8 @@ class Model:
             return MissingPart(f"no part at all; send at least one of {', '.join(self.manifest.inputs)}")
         if self._present:
             return {self._present: np.array([name in parts for name in self.manifest.inputs], FLOAT)}
+        if self.blanks:
+            return joined(row for name, row in self.blanks.items() if name not in parts)
         for name in self.manifest.inputs:
             if name not in parts:
                 return MissingPart("this model cannot do without it", part=name)
@@ -229,6 +236,10 @@ class Model:
 
     def tolerance(self, tensor: str) -> float:
         return ROW_TOLERANCE if tensor in self.engine.inputs else self.bundle.tolerance
+
+
+def joined(rows: Iterable[Row]) -> Row:
+    return {name: array for row in rows for name, array in row.items()}
 
 
 def extended(row: Row, encode: Encode, data: bytes, part: str) -> Row | RequestError:

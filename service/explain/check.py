@@ -44,7 +44,7 @@ def check(model: Model, folder: Path | None, *, orders: int, seed: int) -> dict[
     found: dict[str, list[Areas]] = {}
     for parts in track(samples(model, folder), "checking", console=Console(stderr=True), transient=True):
         for part in parts:
-            alone = {part: parts[part]} if model.manifest.missing.tensor else parts
+            alone = {part: parts[part]} if model.manifest.missing.policy != "reject" else parts
             found.setdefault(part, []).append(areas(model, alone, part, orders, seed))
     return {part: Areas(*np.mean([list(vars(each).values()) for each in all_], 0)) for part, all_ in found.items()}
 

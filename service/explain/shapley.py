@@ -9,7 +9,7 @@ import numpy as np
 
 from service.errors import NotExplainable
 from service.explain.target import Target
-from service.model import Model
+from service.model import Model, joined
 from service.types import FLOAT, Row
 
 MOST = 4  # parts; 2^M coalitions are one batch
@@ -38,7 +38,7 @@ def explained(model: Model, row: Row, used: Sequence[str], target: Target) -> Ru
 def unexplainable(model: Model, used: Sequence[str] = ()) -> str | None:
     """Why parts cannot be left out of this model's requests; None: they can."""
     manifest = model.manifest
-    if manifest.missing.tensor is None:
+    if manifest.missing.policy == "reject":
         return (
             "this model cannot do without a part, so nothing can be said of parts; ask where in them, by POST explain"
         )
@@ -53,9 +53,12 @@ def without(model: Model, row: Row, left_out: set[str]) -> Row:
     """The row as if these parts had not been sent."""
     inputs = model.manifest.inputs
     theirs = {name for part in left_out for name in inputs[part].tensors.model_dump().values() if name}
-    present = str(model.manifest.missing.tensor)
+    kept = {name: values for name, values in row.items() if name not in theirs}
+    present = model.manifest.missing.tensor
+    if present is None:
+        return kept | joined(model.blanks[part] for part in left_out)
     there = np.array([here and part not in left_out for part, here in zip(inputs, row[present], strict=True)], FLOAT)
-    return {name: values for name, values in row.items() if name not in theirs} | {present: there}
+    return kept | {present: there}
 
 
 def prior(model: Model) -> Row:

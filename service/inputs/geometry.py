@@ -113,9 +113,12 @@ class Crop(Spec):
 
     height: int = Field(gt=0)
     width: int = Field(gt=0)
+    rounding: Literal["down", "half_even"] = Field("down", description="of left and top; half_even: as torchvision")
 
     def corner(self, width: int, height: int) -> tuple[int, int]:
         """Left and top of what is kept; negative beyond the picture."""
+        if self.rounding == "half_even":
+            return middle(width - self.width), middle(height - self.height)
         return (width - self.width) // 2, (height - self.height) // 2
 
 
@@ -150,6 +153,11 @@ class Pad(Spec):
         if self.position == "corner":
             return 0, 0
         return (padded[0] - size[0]) // 2, (padded[1] - size[1]) // 2
+
+
+def middle(rest: int) -> int:
+    """torchvision's CenterCrop: half to even within the picture, down in what it adds around a smaller one."""
+    return round(rest / 2) if rest >= 0 else -(-rest // 2)
 
 
 def multiple(size: Size, of: int) -> Size:

@@ -10,6 +10,7 @@ import PIL.Image
 from pydantic import Field, model_validator
 
 from service.errors import InvalidInput
+from service.inputs import frames
 from service.inputs.geometry import RESAMPLE, Crop, Exact, Fit, Pad, Resize, Size
 from service.inputs.ink import Ink, drawn
 from service.inputs.part import Part
@@ -25,6 +26,7 @@ class Tensors(Spec):
 
     pixels: str
     mask: str | None = Field(None, description="1 on the picture, 0 on padding: transformers' pixel_mask")
+    count: str | None = Field(None, description="1, one number, where there is a picture: AutoMM's image_valid_num")
 
 
 class Image(Part):
@@ -45,6 +47,7 @@ class Image(Part):
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     std_twice: bool = Field(False, description="divided by std once more, as EfficientNet's include_top")
     layout: Literal["chw", "hwc"] = "chw"
+    slots: int | None = Field(None, gt=0, description="one more axis in front, of that many pictures: this, then zeros")
     dtype: Literal["float32", "float16", "uint8"] = Field("float32", description="uint8: the graph normalises")
     tensors: Tensors
     fixed: ClassVar[str] = "resize to exact, crop and pad fix its size, mode its channels, layout their place"
@@ -60,6 +63,8 @@ class Image(Part):
             raise ValueError("ink: needs mode L, and neither resize, crop, pad nor a mask")
         if self.dtype == "uint8" and (self.scale, self.offset, *self.mean, *self.std, self.std_twice) != UNTOUCHED:
             raise ValueError("dtype: uint8 is what the graph normalises itself: no scale, offset, mean and std")
+        if self.slots and self.tensors.mask:
+            raise ValueError("slots: a mask covers one picture")
         self._room()
         return self
 
@@ -88,7 +93,9 @@ class Image(Part):
         """Tensor -> its type and shape, None where it varies."""
         height, width = self.side("height"), self.side("width")
         shape: Shape = (self.depths, height, width) if self.layout == "chw" else (height, width, self.depths)
-        made = {self.tensors.pixels: Made(np.dtype(self.dtype), shape)}
+        made = {self.tensors.pixels: Made(np.dtype(self.dtype), (self.slots, *shape) if self.slots else shape)}
+        if self.tensors.count:
+            made[self.tensors.count] = Made(np.int64, ())
         if self.tensors.mask:
             made[self.tensors.mask] = Made(np.bool_, (height, width))
         return made
@@ -125,8 +132,15 @@ def encode(spec: Image, limits: Limits, normalize: Callable[[Array], Array], dat
     """
     picture = read(data, spec.mode, spec.depth, spec.alpha, limits)
     if spec.ink:
-        return {spec.tensors.pixels: normalize(drawn(spec.ink, levels(picture)[..., 0])[..., None])}
-    return placed(spec, normalize, picture)
+        row = {spec.tensors.pixels: normalize(drawn(spec.ink, levels(picture)[..., 0])[..., None])}
+    else:
+        row = placed(spec, normalize, picture)
+    if spec.slots:
+        pixels = row[spec.tensors.pixels]
+        row[spec.tensors.pixels] = frames.resized(pixels[None], spec.slots)
+    if spec.tensors.count:
+        row[spec.tensors.count] = np.array(1)
+    return row
 
 
 def placed(spec: Image, normalize: Callable[[Array], Array], picture: Picture) -> Row:

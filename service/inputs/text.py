@@ -21,6 +21,7 @@ class Tensors(Spec):
 
     ids: str
     mask: str | None = None
+    length: str | None = Field(None, description="how many tokens there are, one number, as AutoMM's valid_length")
     types: str | None = Field(None, description="token_type_ids, as the tokenizer gives them")
     positions: str | None = Field(
         None, description="position_ids, from first_position on; padding in front has the same"
@@ -40,6 +41,7 @@ class Text(Part):
     pad_type: int = Field(0, description="token type of padding")
     side: Literal["right", "left"] = Field("right", description="of the padding")
     first_position: int = 0
+    absent: str | None = Field(None, description="what stands for a text that was not sent, where missing is blank")
     tensors: Tensors
     fixed: ClassVar[str] = "pad_to fixes its length"
 
@@ -47,6 +49,8 @@ class Text(Part):
     def possible(self) -> "Text":
         if self.pad_to and self.pad_to % self.pad_multiple_of:
             raise ValueError(f"pad_to: {self.pad_to} is no multiple of pad_multiple_of, {self.pad_multiple_of}")
+        if self.tensors.length and self.side == "left":
+            raise ValueError("side: a length tells nothing of padding on the left")
         return self
 
     def files(self) -> list[str]:
@@ -54,14 +58,17 @@ class Text(Part):
 
     def masks(self) -> Mapping[str, str]:
         """Tensor -> the mask tensor that covers its padding."""
-        if self.tensors.mask is None:
+        mask = self.tensors.mask or self.tensors.length
+        if mask is None:
             return {}
-        return {name: self.tensors.mask for name in self.tensors.model_dump().values() if name}
+        named = self.tensors.model_dump(exclude_none=True)
+        return {name: mask for key, name in named.items() if key != "length"}
 
     def makes(self, folder: Path) -> dict[str, Made]:
         """Tensor -> its type and shape, None where it varies."""
         names = self.tensors.model_dump(exclude_none=True)
-        return {tensor: Made(np.bool_ if key == "mask" else np.int64, (self.pad_to,)) for key, tensor in names.items()}
+        made = {tensor: Made(np.bool_ if key == "mask" else np.int64, (self.pad_to,)) for key, tensor in names.items()}
+        return made | ({self.tensors.length: Made(np.int64, ())} if self.tensors.length else {})
 
     def limit(self, limits: Limits) -> int:
         return limits.text_bytes
@@ -123,6 +130,8 @@ def tensors(spec: Text, ids: list[int], types: list[int]) -> Row:
         mask = row[spec.tensors.mask] = np.ones(size, FLOAT)
         if size != length:
             mask[:start] = mask[start + length :] = 0
+    if spec.tensors.length:
+        row[spec.tensors.length] = np.array(length)
     if spec.tensors.types:
         row[spec.tensors.types] = placed(types, start, size, spec.pad_type)
     if spec.tensors.positions:
