@@ -65,5 +65,6 @@ def stacked(port: Port, arrays: Sequence[Array | None]) -> Array:
     batch = np.zeros((len(arrays), *shape), port.dtype)
     for i, array in enumerate(arrays):
         if array is not None:
-            batch[(i, *map(slice, array.shape))] = array
+            place: list[Any] = [i, *(slice(size) for size in array.shape)]
+            batch[tuple(place)] = array
     return batch

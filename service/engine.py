@@ -76,6 +76,11 @@ class Engine:
         self._buffers = None if provider(providers[0]) == CPU else Buffers("cuda")
 
     @property
+    def metadata(self) -> dict[str, str]:
+        """What its exporter has written into the graph's file."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+    @property
     def shared(self) -> bool:
         """Several threads may run it at once."""
         return self._buffers is None

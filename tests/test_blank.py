@@ -1,6 +1,7 @@
 """Graphs without a mask over the parts: each part tells by its own length or count, as AutoGluon-MultiModal's do."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,26 @@ def test_parts_that_tell_nothing_cannot_be_blank() -> None:
     silent = {"kind": "image", "tensors": {"pixels": "x"}}
     with pytest.raises(ValueError, match="part 'photo' has no mask, length, count or absent that tells the graph"):
         Manifest.model_validate({"schema": 1, "name": "x", **described(inputs={**PARTS, "photo": silent})})
+
+
+def test_a_recording_may_tell_how_many_frames_it_has(tmp_path: Path) -> None:
+    """As NeMo's graphs want it; then recordings of any length share a run."""
+    nodes = [node("Unsqueeze", ["length", "last"], ["frames"]), node("Cast", ["frames"], ["y"], to=FLOAT)]
+    inputs: dict[str, wild.Kind] = {"x": (FLOAT, ["n", 33, "t"]), "length": (WHOLE, ["n"])}
+    made = graph(nodes, inputs, {"y": (FLOAT, ["n", 1])}, {"last": np.array([1])})
+    features = {"kind": "log_mel", "n_fft": 64, "hop": 40, "bank": None}
+    audio = {
+        "kind": "audio",
+        "sample_rate": 8000,
+        "features": features,
+        "tensors": {"features": "x", "length": "length"},
+    }
+    outputs = {"y": {"kind": "regression", "tensor": "y"}}
+    example = {"audio": ("wav", senses.wav(0.5, 0.1))}
+    model = Model(wild.write(tmp_path / "nemo", made, {"inputs": {"audio": audio}, "outputs": outputs}, example))
+    rows = [model.encode({"audio": senses.wav(0.5, seconds)}, {}) for seconds in (0.1, 0.06)]
+    assert len(model._collate.groups(rows)) == 1
+    assert [float(row["y"][0]) for row in model.run(rows)] == [21, 13]
 
 
 def test_combinations_that_cannot_be_are_refused() -> None:

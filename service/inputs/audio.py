@@ -34,6 +34,7 @@ class Tensors(Spec):
 
     features: str
     mask: str | None = Field(None, description="1 on the recording, 0 on what `frames` or `samples` has filled")
+    length: str | None = Field(None, description="how many frames or samples are the recording, one number, as NeMo's")
     longer: str | None = Field(None, description="CLAP's is_longer (1,): whether copies are to be fused")
 
 
@@ -71,9 +72,8 @@ class Audio(Part):
         return math.ceil(round(seconds * self.sample_rate, 6))
 
     def masks(self) -> Mapping[str, str]:
-        if self.tensors.mask is None:
-            return {}
-        return {self.tensors.features: self.tensors.mask, self.tensors.mask: self.tensors.mask}
+        mask = self.tensors.mask or self.tensors.length
+        return {} if mask is None else {name: mask for name in (self.tensors.features, self.tensors.mask) if name}
 
     def makes(self, folder: Path) -> dict[str, Made]:
         """Tensor -> its type and shape, None where it varies. Raises BundleError."""
@@ -83,6 +83,8 @@ class Audio(Part):
         made = {self.tensors.features: Made(FLOAT, self.features.shape(folder, self.sample_rate, length))}
         if self.tensors.mask:
             made[self.tensors.mask] = Made(np.bool_, (length,))
+        if self.tensors.length:
+            made[self.tensors.length] = Made(np.int64, ())
         if self.tensors.longer:
             made[self.tensors.longer] = Made(np.bool_, (1,))
         return made
@@ -123,6 +125,8 @@ def encode(spec: Audio, limits: Limits, features: Callable[[Array], Array], data
     if spec.tensors.mask:
         mask = row[spec.tensors.mask] = np.ones(spec.features.length(array), FLOAT)
         mask[spec.features.heard(len(samples)) :] = 0
+    if spec.tensors.length:
+        row[spec.tensors.length] = np.array(min(spec.features.heard(len(samples)), spec.features.length(array)))
     if spec.tensors.longer:
         row[spec.tensors.longer] = np.array([spec.features.copies is not None])
     return row
