@@ -1,10 +1,6 @@
 """The folder: manifest.yaml <-> Manifest, digests of its files, and the one example that proves it."""
 
 import hashlib
-import io
-import os
-import zipfile
-import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple
@@ -15,6 +11,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from service import graph
 from service.errors import BundleError
+from service.files import LFS as LFS
+from service.files import arrays as arrays
+from service.files import check, digest, regular
 from service.kinds import Input, Output
 from service.types import Row, Spec
 
@@ -23,7 +22,6 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 REPLAYED = (f"{EXAMPLE}/row.npz", f"{EXAMPLE}/outputs.npz")
 OUTPUT_TOLERANCE = 1e-4  # another CPU's convolutions are off by 1e-6
 TEXT = 16 * 2**20  # bytes of a manifest or a card
-LFS = b"version https://git-lfs"
 Name = Annotated[str, Field(pattern=NAME)]
 Vouch = Callable[[Path, bytes], None]
 
@@ -248,42 +246,6 @@ def weights(folder: Path, manifest: Manifest) -> list[str]:
         if (size := regular(folder, file).stat().st_size) < end:
             raise BundleError(f"{folder / file}: ends after {size} bytes; the graph's weights need {end}")
     return list(found)
-
-
-def check(folder: Path, file: str, expected: str | None) -> None:
-    path = regular(folder, file)
-    if expected is None:
-        raise BundleError(f"{folder / MANIFEST}: sha256: no digest of {file}")
-    with path.open("rb") as stream:
-        if stream.read(len(LFS)) == LFS:
-            raise BundleError(f"{path}: a git-LFS pointer, not the file; run `git lfs pull`")
-    if digest(path) != expected:
-        raise BundleError(f"{path}: not the file that the manifest describes (sha256 differs)")
-
-
-def digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def regular(folder: Path, file: str) -> Path:
-    """Of this folder, and of no other: whoever may write another name of a file decides what is loaded."""
-    path = folder / file
-    if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file() or path.is_symlink():
-        raise BundleError(f"{folder}: {file} is not a regular file of the bundle")
-    if path.stat().st_nlink > 1:
-        raise BundleError(f"{path}: has another name elsewhere (a hard link); try: cp")
-    if not os.access(path, os.R_OK, effective_ids=True):
-        raise BundleError(f"{path}: this user may not read it; try: chmod a+r")
-    return path
-
-
-def arrays(path: Path) -> Row:
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise BundleError(f"{path}: not a readable .npz file") from error
 
 
 def write(folder: Path, manifest: Manifest, parts: Mapping[str, tuple[str, bytes]], row: Row, outputs: Row) -> Bundle:
