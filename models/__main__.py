@@ -11,8 +11,9 @@ from rich.console import Console
 
 from models import examples, steps
 from models.importers import command as importers
-from models.options import WORK, Data, Threads, Work, bars, console, idle, require
-from models.table import guess, lines
+from models.options import WORK, Data, Threads, Work, bars, console, idle, require, say
+from models.table import draft, lines
+from models.table.columns import UNLABELLED
 from models.variant import BOUNDS, USUAL, Device, Kind, Order
 from service.errors import BundleError
 
@@ -35,13 +36,17 @@ def new(
     label: Annotated[
         list[str] | None, typer.Option(help="column to predict, where the guess is wrong; repeatable")
     ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="embedding or anomaly: what no column need tell  [what the columns tell]")
+    ] = None,
     force: Annotated[bool, typer.Option(help="write over a NAME.yaml that exists")] = False,
 ) -> None:
     """Write a first recipe for a table: parts, task, labels and sizes as guessed, with comments."""
     file = Path(name).with_suffix(".yaml") if not name.endswith(".yaml") else Path(name)
     require(force or not file.exists(), f"{file} exists; --force writes over it")
-    file.write_text(guess.write(file.stem, lines.read(data), label or []), encoding="utf-8")
-    console.print(f"wrote {file}; next: python -m models train {file} --data {data} --output runs/{file.stem}")
+    require(task in (None, *UNLABELLED), f"no task {task!r}; there are {', '.join(UNLABELLED)}, or none to name")
+    file.write_text(draft.write(file.stem, lines.read(data), label or [], task), encoding="utf-8")
+    say(f"wrote {file}; next: python -m models train {file} --data {data} --output runs/{file.stem}")
 
 
 @app.command()
@@ -90,7 +95,7 @@ def head(
     from models.classic import frozen
 
     frozen.train(run, data, output, classifier, regressor, bars(), console, threads=threads or idle())
-    console.print(f"fitted; next: python -m models evaluate {output}")
+    say(f"fitted; next: python -m models evaluate {output}")
 
 
 @app.command()
@@ -114,7 +119,7 @@ def compare(
     comparer.show(found, console)
     if into:
         comparer.write(found, into)
-        console.print(f"wrote {into}")
+        say(f"wrote {into}")
 
 
 @app.command()
@@ -135,7 +140,7 @@ def quantize(
     kind = kind or USUAL[device]
     bound = BOUNDS[kind] if bound is None else bound
     quantizer.quantize(Order(folder=folder, kind=kind, bound=bound, device=device, examples=examples), console)
-    console.print(f"wrote {folder}; next: braid verify {folder} --variant {kind}")
+    say(f"wrote {folder}; next: braid verify {folder} --variant {kind}")
 
 
 @app.command()
@@ -156,7 +161,7 @@ def sanity(
     chosen, folder = recipe.read(name), bundle or Path("models/bundles") / name
     found = check.run(chosen, digits.read(data / chosen.name), read(folder), work / chosen.name, samples)
     for part, one in found.items():
-        console.print(f"{part:<6} random weights {one.randomised:+.2f}, integrated gradients {one.gradients:+.2f}")
+        say(f"{part:<6} random weights {one.randomised:+.2f}, integrated gradients {one.gradients:+.2f}")
     if write:
         check.write(folder, found)
     require(check.good(found), "explanations agree with noise about as much as with gradients")

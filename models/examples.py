@@ -8,7 +8,7 @@ from rich.table import Table
 
 from models import catalogue, made, marks, steps
 from models.datasets import origins
-from models.options import WORK, Count, Data, Threads, Work, bars, console, idle, require
+from models.options import WORK, Count, Data, Threads, Work, bars, console, idle, require, say
 from service.bundle import read
 from service.model import Model
 
@@ -24,7 +24,7 @@ def data(
     require(name == "digits", f"no data {name!r}; there is: digits")
     with bars() as progress:
         origins.fetch(origin, to, progress)
-    console.print(origins.CREDITS)
+    say(origins.CREDITS)
 
 
 def table(
@@ -34,7 +34,7 @@ def table(
     count: Count = None,
 ) -> None:
     """Make the table of a worked example."""
-    console.print(f"wrote {made.make(name, data, to, count)}")
+    say(f"wrote {made.make(name, data, to, count)}")
 
 
 def make(
@@ -75,7 +75,7 @@ def made_table(found: dict[str, Any], data: Path, work: Path, count: int | None)
         half = kept.with_name(f"{name}.partial")
         made.make(str(name), data, half, count)
         half.rename(kept)
-        console.print(f"wrote {kept / 'table.csv'}")
+        say(f"wrote {kept / 'table.csv'}")
     return kept / "table.csv"
 
 
@@ -86,7 +86,7 @@ def fetch_weights(found: dict[str, Any]) -> None:
         if folder.name == MINILM and not (folder / "config.json").is_file():
             from models import minilm  # needs torch
 
-            console.print(f"fetching all-MiniLM-L6-v2 into {folder}")
+            say(f"fetching all-MiniLM-L6-v2 into {folder}")
             minilm.keep(folder)
 
 

@@ -18,6 +18,11 @@ WORK = Path(".cache/models")
 console = Console()
 
 
+def say(text: str) -> None:
+    """As it is, however narrow the terminal: a command in it can be copied."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def idle() -> int:
     """Cores that nobody else uses: threads that wait for a busy one are slower than one thread. One at least."""
     return max(1, (os.cpu_count() or 1) - round(os.getloadavg()[0]))

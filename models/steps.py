@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from models.options import bars, console
+from models.options import bars, console, say
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -18,10 +18,13 @@ def given(name: str) -> Path:
 
 
 def held(file: Path) -> dict[str, Any]:
-    """What a recipe says; nothing, where it is none."""
+    """What a recipe says; nothing, where it is none. Raises ValueError where it is no YAML."""
     if not file.is_file():
         return {}
-    found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
     return found if isinstance(found, dict) else {}
 
 
@@ -41,7 +44,14 @@ def of_tables(found: dict[str, Any]) -> Any:
 
 
 def run_of(name: str) -> bool:
-    return (Path(name) / "run.json").is_file()
+    """Raises FileNotFoundError where a folder is named that training has not left."""
+    if (Path(name) / "run.json").is_file():
+        return True
+    if Path(name).is_dir() or (len(Path(name).parts) > 1 and not given(name).is_file()):
+        raise FileNotFoundError(
+            f"{name}: nothing trained in it: python -m models train RECIPE --data TABLE --output {name}"
+        )
+    return False
 
 
 def train(name: str, data: Path, work: Path, folder: Path, *, resume: bool, skip: bool, threads: int) -> None:
@@ -49,19 +59,19 @@ def train(name: str, data: Path, work: Path, folder: Path, *, resume: bool, skip
     if command := of_tables(held(given(name))):
         done = command.train(given(name), data, folder, bars(), console, resume=resume, threads=threads, skip=skip)
         assert done.spent
-        console.print(f"trained in {done.spent.seconds:.0f} s; next: python -m models evaluate {folder}")
+        say(f"trained in {done.spent.seconds:.0f} s; next: python -m models evaluate {folder}")
         return
     from models import named
 
     named.train(name, data, work, bars, resume=resume, threads=threads)
-    console.print(f"trained; next: python -m models evaluate {name}")
+    say(f"trained; next: python -m models evaluate {name}")
 
 
 def evaluate(name: str, data: Path, work: Path) -> None:
     if run_of(name):
         command = of_tables(held(Path(name) / "recipe.yaml"))
         command.evaluate(Path(name), console)
-        console.print(f"evaluated; next: python -m models export {name} --output bundles/{Path(name).name}")
+        say(f"evaluated; next: python -m models export {name} --output bundles/{Path(name).name}")
         return
     from models import named
 
@@ -73,9 +83,9 @@ def export(name: str, work: Path, to: Path | None) -> None:
         command = of_tables(held(Path(name) / "recipe.yaml"))
         to = to or Path("bundles") / Path(name).name
         difference = command.export(Path(name), to)
-        console.print(f"wrote {to}, within {difference:.1g} of what was trained; next: braid serve {to}")
+        say(f"wrote {to}, within {difference:.1g} of what was trained; next: braid serve {to}")
         return
     from models import named
 
     to = named.export(name, work, to)
-    console.print(f"wrote {to}; next: braid verify {to}")
+    say(f"wrote {to}; next: braid verify {to}")

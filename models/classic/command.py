@@ -154,6 +154,7 @@ def evaluate(folder: Path, console: Console) -> Evaluation:
         for name, task in recipe.tasks.items():
             if said and (scored := scores(task.kind, said[name], some.targets[name])):
                 quality[name][title(subset, parts)] = scored
+    found.add_guesses(quality, recipe.tasks, rows.load(folder / "valid.npz"), test)
     worse = curves(recipe.parts, recipe.tasks, test, asked)
     subset = found.largest(test)
     some = test.take(having(test, subset))

@@ -20,7 +20,7 @@ from models.table.columns import (
     Split,
     Target,
 )
-from models.table.lines import Line, Table
+from models.table.lines import Cell, Line, Table
 from service.types import FLOAT, Array
 
 SPLITS = ("train", "valid", "test")
@@ -68,7 +68,8 @@ def line(each: Line, folder: Path, plan: Plan) -> list[Fault]:
     for part in plan.parts.values():
         name = each.text(part.column)
         if part.kind != "text" and name and not (folder / name).is_file():
-            faults.append(Fault(each.number, part.column, f"no such file: {name}"))
+            hint = "; write / between its folders" if "\\" in name else ""
+            faults.append(Fault(each.number, part.column, f"no such file: {name}{hint}"))
     if not any(part.column in each.cells for part in plan.parts.values()):
         faults.append(Fault(each.number, "", "no part at all"))
     wrong = [fault for task in plan.tasks.values() for fault in mistaken(each, task)]
@@ -115,7 +116,9 @@ def group(cell: str) -> int:
     return int.from_bytes(hashlib.sha256(cell.encode()).digest()[:7]) if cell else UNKNOWN
 
 
-def several(cell: str | list[str], task: Target) -> Array:
+def several(cell: Cell, task: Target) -> Array:
+    if isinstance(cell, bytes):
+        raise ValueError("holds a file, no labels")
     said = cell if isinstance(cell, list) else [each.strip() for each in cell.split(task.separator)]
     if said == ["?"]:
         return np.full(task.size, np.nan, FLOAT)

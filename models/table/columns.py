@@ -138,8 +138,20 @@ def filled(data: object) -> object:
     """The parts of a recipe with what goes without saying: kinds, names of tensors and files."""
     if not isinstance(data, dict) or not isinstance(data.get("parts"), dict):
         return data
-    parts = {name: extended(str(name), part) for name, part in data["parts"].items()}
-    return {**data, "parts": parts}
+    parts = {
+        name: extended(str(name), worded(part, ("encoder", "tokens", "bank"))) for name, part in data["parts"].items()
+    }
+    filled = worded({**data, "parts": parts}, ("fusion",))
+    if isinstance(data.get("tasks"), dict):
+        filled["tasks"] = {name: worded(task, ("estimator",)) for name, task in data["tasks"].items()}
+    return filled
+
+
+def worded(held: Any, keys: tuple[str, ...]) -> Any:
+    """`encoder: resnet` is `encoder: {kind: resnet}`."""
+    if not isinstance(held, dict):
+        return held
+    return {key: {"kind": value} if key in keys and isinstance(value, str) else value for key, value in held.items()}
 
 
 def extended(name: str, part: Any) -> Any:

@@ -1,6 +1,7 @@
 """The steps of `python -m models` for a table: train, evaluate, export; each leaves in a folder what the next needs."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from models.table import bundle, card, fit, measure, recipe, rows, scores
 from models.table.columns import Plan
 from models.table.evaluation import Evaluation
 from models.table.fit import CHECKPOINT
-from models.table.found import draw, largest, show
+from models.table.found import add_guesses, draw, largest, show
 from models.table.network import Network
 from models.table.pretrain import pretrain
 from models.table.recipe import Recipe
@@ -37,6 +38,7 @@ def learn(
     """And what repeats it, each in a folder inside of the run's. `resume` does nothing again that is done."""
     torch.set_num_threads(threads)
     fit.device(chosen.training)
+    require_files(chosen)
     folder.mkdir(parents=True, exist_ok=True)
     if not resume:
         forget(folder)
@@ -49,6 +51,16 @@ def learn(
     return done
 
 
+def require_files(chosen: Recipe) -> None:
+    """What the recipe names, before rows are read. Raises FileNotFoundError."""
+    for name, part in chosen.parts.items():
+        named = {key: getattr(part.encoder, key, None) for key in ("folder", "file", "weights")}
+        for key, path in (*named.items(), ("path", getattr(getattr(part, "tokens", None), "path", None))):
+            if path and not Path(path).exists():
+                hint = "; `python -m models.minilm --weights FOLDER` fetches a small BERT" if key == "folder" else ""
+                raise FileNotFoundError(f"part {name}: {key}: nothing at {path}, seen from {Path.cwd()}{hint}")
+
+
 def once(chosen: Recipe, data: Path, folder: Path, bars: Bars, console: Console, *, skip: bool) -> Run:
     unlabelled = chosen.training.pretrain > 0
     plan = Plan(chosen.parts, chosen.tasks, chosen.split, chosen.seed, unlabelled)
@@ -58,6 +70,7 @@ def once(chosen: Recipe, data: Path, folder: Path, bars: Bars, console: Console,
     if unlabelled and not (folder / CHECKPOINT).exists():
         rebuilt(net, splits["train"], run.vocabularies, bars)
     splits["train"] = fit.taught(net, splits["train"])
+    console.print(described(net, splits), markup=False, highlight=False)
     task = bars.add_task("training", total=fit.count(chosen.training, splits["train"]))
 
     def tell(at: fit.Progress) -> None:
@@ -69,6 +82,12 @@ def once(chosen: Recipe, data: Path, folder: Path, bars: Bars, console: Console,
     done = run.model_copy(update={"spent": spent})
     (folder / RUN).write_text(done.model_dump_json(indent=1))
     return done
+
+
+def described(net: Network, splits: Mapping[str, Rows]) -> str:
+    trained = sum(p.numel() for p in net.parameters() if p.requires_grad)
+    counts = ", ".join(f"{len(each)} {name}" for name, each in splits.items())
+    return f"{trained:,} numbers to learn; rows: {counts}; at most {net.recipe.training.epochs} epochs"
 
 
 def rebuilt(net: Network, rows: Rows, vocabularies: dict[str, int], bars: Bars) -> None:
@@ -111,6 +130,7 @@ def evaluate(folder: Path, console: Console) -> Evaluation:
         _, other, unseen, _ = judged(repeated(folder, k))
         again.append(measure.quality(other, unseen))
     quality, robustness = measure.quality(net, test), measure.robustness(net, test)
+    add_guesses(quality, chosen.tasks, rows.load(folder / "valid.npz"), test)
     found = Evaluation(scores=quality, robustness=robustness, pictures={}, notes=notes, again=again)
     found = found.model_copy(update={"pictures": drawn(net, test, found, folder)})
     (folder / EVALUATION).write_text(found.model_dump_json(indent=1))
@@ -149,7 +169,8 @@ def export(folder: Path, to: Path) -> float:
             shutil.copyfile(folder / file, to / file)
     parameters = sum(p.numel() for p in net.parameters())
     how = {"parts": ", ".join(f"{name}: {part.encoder.kind}" for name, part in chosen.parts.items())}
-    how |= {"fusion": chosen.fusion.kind, "parameters": f"{parameters:,}", "seed": str(chosen.seed)}
+    how |= {"fusion": chosen.fusion.kind} if chosen.labelled else {}
+    how |= {"parameters": f"{parameters:,}", "seed": str(chosen.seed)}
     if run.spent:
         how["training"] = f"{run.spent.epochs} epochs, {run.spent.seconds:.0f} s; kept is epoch {run.spent.best}"
     if run.left_out:

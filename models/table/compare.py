@@ -93,13 +93,14 @@ def contender(title: str, chosen: Recipe, home: Path, seconds: float, found: Eva
     worst = [line[-1] for label, line in found.robustness[task].items() if label.startswith("all")]
     _, _, net = command.restored(home, command.CALIBRATED)
     bundle = read(home / "bundle")
+    measured = {subset: each for subset, each in found.scores[task].items() if subset != scores.NOTHING}
     return Contender(
         name=title,
         parameters=sum(p.numel() for p in net.parameters()),
         seconds=seconds,
         size=bundle.graph.stat().st_size,
         cost=timed(Model(bundle)),
-        quality={subset: each[first] for subset, each in found.scores[task].items() if first in each},
+        quality={subset: each[first] for subset, each in measured.items() if first in each},
         error=found.scores[task].get(whole, {}).get("ECE"),
         worst=float(np.mean(worst)) if worst else None,
     )

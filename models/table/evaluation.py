@@ -16,4 +16,5 @@ class Evaluation(BaseModel):
         return {
             subset: {name: [one[subset][name] for one in every if name in one.get(subset, {})] for name in held}
             for subset, held in self.scores[task].items()
+            if any(subset in each[task] for each in self.again)
         }

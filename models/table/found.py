@@ -11,8 +11,15 @@ from models.table import card, check, plots
 from models.table.columns import ANOMALY, CLASSIFICATION, REGRESSION, Target
 from models.table.evaluation import Evaluation
 from models.table.rows import Rows
-from models.table.scores import FIRST
+from models.table.scores import FIRST, NOTHING, Scores, guessed
 from service.types import Array
+
+
+def add_guesses(quality: dict[str, dict[str, Scores]], tasks: Mapping[str, Target], valid: Rows, test: Rows) -> None:
+    """To each task what is reached without looking: a model that is no better has learned nothing."""
+    for name, task in tasks.items():
+        if found := guessed(task, valid.targets[name], test.targets[name]):
+            quality[name][NOTHING] = found
 
 
 def show(found: Evaluation, tasks: Mapping[str, Target], console: Console) -> None:
@@ -29,8 +36,22 @@ def show(found: Evaluation, tasks: Mapping[str, Target], console: Console) -> No
             for line in body:
                 shown.add_row(*line)
             console.print(shown)
+        if warning := learned_nothing(found, name, tasks[name]):
+            console.print(f"{name}: {warning}", style="yellow", markup=False)
     for note in found.notes:
         console.print(f"not calibrated: {note}", markup=False)
+
+
+def learned_nothing(found: Evaluation, name: str, task: Target) -> str | None:
+    """Said where the best subset is hardly better than a guess."""
+    held, first = found.scores[name], FIRST[task.kind]
+    values = [each[first] for subset, each in held.items() if subset != NOTHING and first in each]
+    if NOTHING not in held or first not in held[NOTHING] or not values:
+        return None
+    guess = held[NOTHING][first]
+    better = min(values) < 0.95 * guess if task.kind == REGRESSION else max(values) > guess + 0.05 * (1 - guess)
+    said = f"hardly better than a guess ({first} {guess:.3f}); do the parts tell it, are there enough rows?"
+    return None if better else said
 
 
 def draw(

@@ -211,5 +211,7 @@ def one(each: Line, plan: Plan, home: Path, encoders: Mapping[str, Encode]) -> M
 
 def content(each: Line, part: Column, home: Path) -> bytes:
     """What a client would send."""
-    cell = each.text(part.column)
-    return cell.encode() if part.kind == "text" else (home / cell).read_bytes()
+    cell = each.cells[part.column]
+    if isinstance(cell, bytes):
+        return cell
+    return each.text(part.column).encode() if part.kind == "text" else (home / each.text(part.column)).read_bytes()

@@ -7,12 +7,14 @@ import numpy as np
 from sklearn import metrics
 
 from models.table.check import UNKNOWN
-from models.table.columns import ANOMALY, CLASSIFICATION, REGRESSION
+from models.table.columns import ANOMALY, CLASSIFICATION, REGRESSION, UNLABELLED, Target
 from models.table.rows import Rows
 from service.types import Array
 
 Subset = tuple[int, ...]  # 1 where the part is there
 Scores = dict[str, float]
+NOTHING = "nothing (a guess)"  # in the place of a subset
+GUESSED = ("accuracy", "F1", "mAP", "MAE", "rows")  # what means something there
 BINS = 10
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of degradation
 FIRST = {  # what plots and tables show
@@ -67,6 +69,21 @@ def unusual(said: Array, truth: Array) -> Scores:
     if 0 < truth.sum() < len(truth):
         found["AUROC"] = float(metrics.roc_auc_score(truth, said))
     return found
+
+
+def guessed(task: Target, known: Array, truth: Array) -> Scores:
+    """What an answer that looks at nothing scores: the most frequent class, the share of each label, the mean, all of
+    rows (N, ...) `known` before; an empty dict where nothing is known."""
+    seen = known != UNKNOWN if task.kind == CLASSIFICATION else ~np.isnan(known)
+    if task.kind in UNLABELLED or not seen.any():
+        return {}
+    if task.kind == CLASSIFICATION:
+        p = np.bincount(known[seen], minlength=task.size) / seen.sum()
+        found = scores(task.kind, [np.tile(p, (len(truth), 1))], truth)
+    else:
+        mean = np.tile(np.nan_to_num(np.nanmean(known, 0)), (len(truth), 1))
+        found = scores(task.kind, [mean, np.stack((mean, mean), -1)], truth)
+    return {name: value for name, value in found.items() if name in GUESSED}
 
 
 def single(p: Array, truth: Array) -> Scores:

@@ -75,5 +75,5 @@ def keep_example(table: lines.Table, plan: Plan, test: Rows, folder: Path) -> No
     folder.mkdir()
     for name, part in plan.parts.items():
         if part.column in line.cells:
-            ending = ".txt" if part.kind == "text" else Path(line.text(part.column)).suffix
+            ending = ".txt" if part.kind == "text" else line.ending(part.column)
             (folder / f"{name}{ending}").write_bytes(rows.content(line, part, table.path.parent))

@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from models.classic import command, features, recipe
 from models.classic.estimators import CLASSIFIERS, REGRESSORS
 from models.options import bars, console
-from models.table import guess, lines
+from models.table import draft, lines
 from models.table.columns import Plan
 from models.table.rows import prepare
 from models.table.start import Run
@@ -40,7 +40,7 @@ main()
 
 def written(folder: Path, classifier: str, regressor: str, count: int = 90) -> Path:
     table = tables.write(folder / "table.csv", tables.rows(folder, count))
-    held = yaml.safe_load(guess.write("tiny", lines.read(table), ["label", "level", "signs"]))
+    held = yaml.safe_load(draft.write("tiny", lines.read(table), ["label", "level", "signs"]))
     for part in held["parts"].values():
         del part["encoder"]
     held["parts"]["photo"]["features"] = {"fields": 4}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from models.table import check, guess, lines, recipe
+from models.table import check, draft, lines, recipe
 from models.table.check import BadRows
 from models.table.columns import AudioColumn, Plan, Split, Target, bands, extended, write_bank
 from models.table.lines import Line
@@ -28,7 +28,7 @@ def plan(folder: Path, text: str) -> Plan:
 
 def guessed(folder: Path, count: int = 60) -> tuple[Path, Plan]:
     table = tables.write(folder / "table.csv", tables.rows(folder, count), ["note", "photo", "sound", "label"])
-    return table, plan(folder, guess.write("demo", lines.read(table), []))
+    return table, plan(folder, draft.write("demo", lines.read(table), []))
 
 
 def nothing(done: int, total: int) -> None: ...
@@ -46,7 +46,7 @@ def test_a_new_recipe_names_the_parts_and_the_labels_of_a_table(tmp_path: Path) 
 
 def test_a_new_recipe_takes_numbers_for_regression_and_lists_for_several_labels(tmp_path: Path) -> None:
     table = lines.read(tables.write(tmp_path / "table.csv", tables.rows(tmp_path, 60)))
-    held = yaml.safe_load(guess.write("demo", table, ["level", "signs"]))
+    held = yaml.safe_load(draft.write("demo", table, ["level", "signs"]))
     assert held["tasks"]["level"]["kind"] == "regression"
     assert held["tasks"]["signs"]["kind"] == "multilabel"
     assert held["tasks"]["signs"]["labels"] == ["busy", "calm"]
@@ -101,7 +101,7 @@ def test_every_bad_row_is_reported_with_its_line_before_training(tmp_path: Path)
     made[5]["sound"] = "broken.wav"
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     columns = ["note", "photo", "sound", "label"]
-    good = plan(tmp_path, guess.write("demo", lines.read(tables.write(tmp_path / "good.csv", made[6:], columns)), []))
+    good = plan(tmp_path, draft.write("demo", lines.read(tables.write(tmp_path / "good.csv", made[6:], columns)), []))
     table = lines.read(tables.write(tmp_path / "table.csv", made, columns))
     with pytest.raises(BadRows) as caught:
         prepare(table, good, tmp_path / "run", nothing)
@@ -209,7 +209,7 @@ def test_rows_are_the_same_after_they_were_kept(tmp_path: Path) -> None:
 )
 def test_a_recipe_that_makes_no_sense_says_where(tmp_path: Path, change: dict[str, object], said: str) -> None:
     table = lines.read(tables.write(tmp_path / "table.csv", tables.rows(tmp_path, 30)))
-    held = yaml.safe_load(guess.write("demo", table, ["label"]))
+    held = yaml.safe_load(draft.write("demo", table, ["label"]))
     (tmp_path / "demo.yaml").write_text(yaml.safe_dump(held | change))
     with pytest.raises(ValueError, match=said):
         recipe.read(tmp_path / "demo.yaml")

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from models.options import bars, console
-from models.table import check, command, fit, guess, lines, recipe, rows, scores
+from models.table import check, command, draft, fit, lines, recipe, rows, scores
 from models.table.columns import Plan
 from models.table.evaluation import Evaluation
 from models.table.pretrain import pretrain
@@ -44,7 +44,7 @@ def written(folder: Path, tasks: Mapping[str, object], change: Mapping[str, obje
                 (folder / row["sound"]).write_bytes(tables.wave(rng.normal(0, 0.5, 2400)))
             if row["photo"]:
                 (folder / row["photo"]).write_bytes(tables.png(rng.integers(0, 255, (16, 16, 3))))
-    held = yaml.safe_load(guess.write("tiny", lines.read(tables.write(folder / "table.csv", made)), ["label"]))
+    held = yaml.safe_load(draft.write("tiny", lines.read(tables.write(folder / "table.csv", made)), ["label"]))
     for name, part in TINY.items():
         held["parts"][name] |= part
     del held["fusion"], held["dense"]
