@@ -129,9 +129,7 @@ def test_it_works_where_only_what_serves_is_installed(tmp_path: Path) -> None:
     """And is what `python -m models` offers."""
     onnx.save(wild.keras(), tmp_path / "any.onnx")
     (tmp_path / "names.json").write_text(json.dumps({"1": "green", "0": "red", "2": "blue"}))
-    absent = (
-        "import sys; sys.modules |= dict.fromkeys(['torch', 'onnx', 'transformers', 'librosa', 'scipy'])\n"
-    )
+    absent = "import sys; sys.modules |= dict.fromkeys(['torch', 'onnx', 'transformers', 'librosa', 'scipy'])\n"
     command = ["import", "onnx", tmp_path / "any.onnx", tmp_path / "made", "--labels", tmp_path / "names.json"]
     code = f"{absent}sys.argv[1:] = {list(map(str, command))}\nfrom models.__main__ import main; main()"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

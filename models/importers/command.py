@@ -1,4 +1,4 @@
-"""python -m models import huggingface, onnx, finish: what needs neither torch nor onnx nor transformers."""
+"""python -m models import huggingface, onnx, automm, finish: what needs neither torch nor onnx nor transformers."""
 
 from pathlib import Path
 from typing import Annotated, get_args
@@ -23,6 +23,12 @@ app = typer.Typer(
 )
 console = Console()
 To = Annotated[Path, typer.Argument(metavar="OUT", help="the bundle's folder, whose name is the model's")]
+Labels = Annotated[Path | None, typer.Option(help="a file: one name a line, or JSON or YAML")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY.KEY=VALUE of the manifest, in YAML; nothing after = removes it; repeatable"),
+]
+Examples = Annotated[list[str] | None, typer.Option(help="PART=FILE for the bundle's example; else it is drawn")]
 Force = Annotated[bool, typer.Option("--force", help="write over a bundle that is there")]
 
 
@@ -71,16 +77,11 @@ def onnx(
     sample_rate: Annotated[int | None, typer.Option(help="audio: hertz")] = None,
     task: Annotated[str | None, typer.Option(help=", ".join(get_args(Task)))] = None,
     output: Annotated[str | None, typer.Option(help="the tensor that answers")] = None,
-    labels: Annotated[Path | None, typer.Option(help="a file: one name a line, or JSON or YAML")] = None,
+    labels: Labels = None,
     activation: Annotated[str | None, typer.Option(help="none, softmax or sigmoid")] = None,
     pooling: Annotated[str | None, typer.Option(help="of an embedding of tokens: mean, cls, max or last")] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="KEY.KEY=VALUE of the manifest, in YAML; nothing after = takes it away"),
-    ] = None,
-    example: Annotated[
-        list[str] | None, typer.Option(help="PART=FILE for the bundle's example; else it is drawn")
-    ] = None,
+    sets: Sets = None,
+    example: Examples = None,
     force: Force = False,
 ) -> None:
     """Start a bundle for any other graph: what the graph does not say is guessed and marked, or left to be completed.
@@ -107,13 +108,34 @@ def onnx(
 
 
 @app.command()
+def automm(
+    folder: Annotated[Path, typer.Argument(metavar="PREDICTOR", help="what MultiModalPredictor.save has written")],
+    to: To,
+    graph: Annotated[
+        Path | None, typer.Option("--graph", help="what its export_onnx has written  [PREDICTOR/model.onnx]")
+    ] = None,
+    labels: Labels = None,
+    norm: Annotated[str | None, typer.Option(help="timm's mean and std: " + ", ".join(NORMS))] = None,
+    mean: Annotated[str | None, typer.Option(help="the same as numbers, with commas")] = None,
+    std: Annotated[str | None, typer.Option(help="the same")] = None,
+    sets: Sets = None,
+    example: Examples = None,
+    force: Force = False,
+) -> None:
+    """A predictor of AutoGluon-MultiModal: pictures, texts, or both by an MLP; its pickles are never opened."""
+    from models.importers.automm.convert import start
+
+    given = Given(labels=labels, norm=norm, mean=numbers(mean), std=numbers(std))
+    start(folder, to, graph, given, sets or [], force=force)
+    completed(to, assignments(example, "--example"))
+
+
+@app.command()
 def finish(
     folder: Annotated[
         Path, typer.Argument(metavar="BUNDLE", help="model.onnx, its files and a complete manifest.yaml")
     ],
-    example: Annotated[
-        list[str] | None, typer.Option(help="PART=FILE for the bundle's example; else it is drawn")
-    ] = None,
+    example: Examples = None,
 ) -> None:
     """Complete a folder whose manifest was written or completed by hand: example, digests, proof."""
     completed(folder, assignments(example, "--example"))

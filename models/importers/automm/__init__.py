@@ -1,0 +1,1 @@
+"""AutoGluon-MultiModal: a predictor's folder and its ONNX export to a bundle."""
