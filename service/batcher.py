@@ -9,10 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from service.errors import DeadlineExceeded, Failed
+from service.errors import DeadlineExceeded, Failed, RequestError, Unavailable
 from service.fair import Turns
 from service.types import Stages
 
+RETRY = 1  # seconds
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -59,8 +60,11 @@ class Batcher(Generic[Item, Result]):
         self._joined = joined  # told whose stages shared one, and its seconds
         self._waiting: deque[Entry[Item, Result]] | Turns[Entry[Item, Result]] = Turns() if fair else deque()
         self._patient: deque[Entry[Item, Result]] = deque()
-        self._running = 0
+        self._running: list[list[Entry[Item, Result]]] = []  # batches in the engine
         self._woken = False
+        self._over = ""  # why nobody is served any more
+        self.failures = 0  # batches in a row of which nothing came out
+        self.usual = 0.0  # seconds of a long run, of late
 
     def __len__(self) -> int:
         """Calls that wait for a batch."""
@@ -83,6 +87,8 @@ class Batcher(Generic[Item, Result]):
 
         A cancelled call leaves the queue.
         """
+        if self._over:
+            raise Unavailable(self._over, retry_after=RETRY)
         loop = asyncio.get_running_loop()
         entry = Entry(item, loop.create_future(), stages, deadline, time.perf_counter(), owner)
         queue = self._patient if patient else self._waiting
@@ -98,7 +104,7 @@ class Batcher(Generic[Item, Result]):
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         """Batches form at the end of this turn of the loop, when all that arrived in it has been queued."""
-        if not self._woken and (self._waiting or self._patient) and self._running < self.lanes:
+        if not self._woken and (self._waiting or self._patient) and len(self._running) < self.lanes:
             self._woken = True
             loop.call_soon(self._start, loop)
 
@@ -113,9 +119,9 @@ class Batcher(Generic[Item, Result]):
         else:
             single = len(batch) == 1 and not self._running and not self._waiting
             run = self.alone if single and self.alone else self._run
-            self._running += 1
+            self._running.append(batch)
             job = loop.run_in_executor(self.engine, self._attempt, run, [entry.item for entry in batch])
-            job.add_done_callback(lambda done: self._finish(loop, batch, done.result()))
+            job.add_done_callback(lambda done: self._finish(loop, batch, done))
         self._wake(loop)
 
     def _take(self) -> list[Entry[Item, Result]]:
@@ -128,7 +134,7 @@ class Batcher(Generic[Item, Result]):
             if entry.future.done():
                 continue
             if entry.deadline < now:
-                entry.future.set_exception(DeadlineExceeded("the deadline passed while the request waited"))
+                refuse(entry, DeadlineExceeded("the deadline passed while the request waited"))
                 continue
             entry.stages["queue"] = now - entry.entered
             batch.append(entry)
@@ -153,14 +159,36 @@ class Batcher(Generic[Item, Result]):
         self,
         loop: asyncio.AbstractEventLoop,
         batch: list[Entry[Item, Result]],
-        done: tuple[Sequence[Result | Exception], float],
+        done: "asyncio.Future[tuple[Sequence[Result | Exception], float]]",
     ) -> None:
-        self._running -= 1
-        self._deliver(batch, done)
+        self._running.remove(batch)
+        fault = done.exception()
+        if fault is None:
+            self._deliver(batch, done.result())
+        else:  # not an error of the run, which would be a result: its thread was told to end
+            self._deliver(batch, ([failed(fault)] * len(batch), 0.0))
         self._wake(loop)
+
+    def expire(self) -> None:
+        """Tells those that wait and are too late, while the engine takes nobody."""
+        now = time.perf_counter()
+        for entry in [entry for entry in self._waiting if entry.deadline < now]:
+            self._waiting.remove(entry)
+            refuse(entry, DeadlineExceeded("the deadline passed while the request waited"))
+
+    def give_up(self, why: str) -> None:
+        """Tells all that wait or are being run, and all that come."""
+        self._over = why
+        for entry in [entry for batch in self._running for entry in batch] + [*self._waiting, *self._patient]:
+            refuse(entry, Unavailable(why, retry_after=RETRY))
 
     def _deliver(self, batch: list[Entry[Item, Result]], done: tuple[Sequence[Result | Exception], float]) -> None:
         results, seconds = done
+        self.usual = max(seconds, 0.9 * self.usual)
+        if isinstance(results[0], Failed) and all(isinstance(result, Failed) for result in results):
+            self.failures += 1
+        else:
+            self.failures = 0
         if self._joined:
             self._joined([entry.stages for entry in batch], seconds)
         for entry, result in zip(batch, results, strict=True):
@@ -173,7 +201,12 @@ class Batcher(Generic[Item, Result]):
                 entry.future.set_result(result)
 
 
-def failed(cause: Exception) -> Failed:
+def refuse(entry: Entry[Item, Result], error: RequestError) -> None:
+    if not entry.future.done():
+        entry.future.set_exception(error)
+
+
+def failed(cause: BaseException) -> Failed:
     """What the client is told; the cause travels along for the log."""
     error = Failed("the model failed on this input")
     error.__cause__ = cause

@@ -1,14 +1,24 @@
 """A function to a process that runs it: forked, so that imports are paid for once and their pages shared."""
 
+import ctypes
+import mmap
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable
 from multiprocessing.context import ForkProcess
-from typing import Any
+from typing import Any, TypeVar
 
 FORK = multiprocessing.get_context("fork")
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # those that the supervisor reads
+
+
+Number = TypeVar("Number", ctypes.c_int, ctypes.c_double)
+
+
+def shared(kind: type[Number]) -> Number:
+    """A number that children see, and change, in memory that has no file: multiprocessing's would need a disk."""
+    return kind.from_buffer(mmap.mmap(-1, ctypes.sizeof(kind)))
 
 
 def start(target: Callable[..., None], *arguments: Any) -> ForkProcess:

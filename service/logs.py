@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -35,8 +36,8 @@ def write(level: str, event: str, said: Mapping[str, Any]) -> None:
     line = orjson.dumps(
         {"time": round(time.time(), 6), "level": level, "event": event, **said}, option=orjson.OPT_APPEND_NEWLINE
     )
-    sys.stderr.buffer.write(line)
-    sys.stderr.buffer.flush()
+    with suppress(OSError):  # a full disk, a reader that left: no reason to fail a request
+        os.write(sys.stderr.fileno(), line)
 
 
 class Handler(logging.Handler):

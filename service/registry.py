@@ -6,7 +6,6 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -16,11 +15,13 @@ from service.batcher import Batcher
 from service.bundle import Bundle
 from service.calibrate import MOST, Plan
 from service.errors import BundleError, DeadlineExceeded, Unavailable, UnknownModel
+from service.health import Health
 from service.isolation import Confinement
 from service.logs import Log
 from service.metrics import Metrics
 from service.model import Model
 from service.settings import Settings
+from service.threads import Threads
 from service.types import Parts, Row, Stages
 
 BUSY = 0.2  # seconds after which an engine that was busy is asked again
@@ -31,9 +32,7 @@ Work = Generator[list[Row], Sequence[Row], dict[str, Any]]  # yields rows to run
 class Served:
     """A proven model with what stands around it. Made in any thread, then belongs to the event loop."""
 
-    def __init__(
-        self, model: Model, plan: Plan, settings: Settings, metrics: Metrics, pool: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, model: Model, plan: Plan, settings: Settings, metrics: Metrics, pool: Threads) -> None:
         self.model, self.plan = model, plan
         self.metrics = metrics.of(model.manifest.name)
         self.calibrated = False
@@ -43,10 +42,11 @@ class Served:
         self._explaining = asyncio.Lock()
         self._example_bulk = model.bulk(model.example.parts)
         lanes = max(1, cores() // (settings.workers or 1)) if plan.heavy and model.engine.shared else 1
+        self._engine = None if self.inline else Threads(lanes, f"engine-{model.manifest.name}")
         self.batcher: Batcher[Row, Row] = Batcher(
             model.run,
             size=self._batch(),
-            engine=None if self.inline else ThreadPoolExecutor(lanes, f"engine-{model.manifest.name}"),
+            engine=self._engine,
             lanes=lanes,
             observe=self.metrics.batch,
             joined=tracing.joined if settings.traces else None,
@@ -96,11 +96,18 @@ class Served:
         longest = 2 * size * self.plan.row(size)
         self.admission.floor = self.admission.full if longest > self._settings.queue_seconds else 2 * lanes
 
-    async def encode(self, parts: Parts, stages: Stages) -> Row:
-        """Short parts on the loop, with what else arrived in this turn; others in one job of the pool, not one each."""
+    async def encode(self, parts: Parts, stages: Stages, deadline: float) -> Row:
+        """Short parts on the loop, with what else arrived in this turn; others in one job of the pool, not one each.
+
+        Raises DeadlineExceeded, and what the decoders raise.
+        """
         if self.model.decoders is None and self.plan.inline_encode(self.model.bulk(parts) / self._example_bulk):
             return await self._small((parts, stages), {})
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.encode, parts, stages)
+        try:
+            async with asyncio.timeout(deadline - time.perf_counter()):
+                return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.encode, parts, stages)
+        except TimeoutError as error:
+            raise DeadlineExceeded("the deadline passed before the parts were decoded") from error
 
     async def explain(self, work: Work, deadline: float) -> dict[str, Any]:
         """Gives `work` the answers to the rows it asks for, until it has its own. One at a time, and behind all others:
@@ -127,21 +134,21 @@ class Served:
         """A heavy graph gets all cores for who is alone."""
         threads = self._settings.threads or (cores() if self.plan.heavy and self.model.engine.shared else 1)
         if threads > 1 and not self.inline:
-            await asyncio.get_running_loop().run_in_executor(self._pool, self.model.widen, threads)
+            await asyncio.get_running_loop().run_in_executor(self._pool.pool, self.model.widen, threads)
             self.batcher.alone = self.model.run_alone
 
     async def calibrate(self) -> None:
         """Measures larger batches while there is nothing else to do, and takes the largest that pays."""
         row = self.model.example.row
-        loop = asyncio.get_running_loop()
+        loop, engine = asyncio.get_running_loop(), self._engine.pool if self._engine else None
         while (size := self.plan.next) and not self.model.most:
             if self.admission.items:
                 await asyncio.sleep(BUSY)
                 continue
-            seconds = await loop.run_in_executor(self.batcher.engine, calibrate.rows, self.model, row, size)
+            seconds = await loop.run_in_executor(engine, calibrate.rows, self.model, row, size)
             self.plan = self.plan.learn(size, seconds)
         self._sized()
-        await loop.run_in_executor(self.batcher.engine, self.model.shrink)
+        await loop.run_in_executor(engine, self.model.shrink)
 
 
 def advanced(work: Work, answers: Sequence[Row] | None) -> tuple[list[Row], dict[str, Any] | None]:
@@ -167,11 +174,21 @@ class Registry:
         self.draining = False
         self.leaving = 0  # models that were swapped out while requests still hold them
         self._settings, self._metrics, self._log = settings, metrics, log
-        self._pool = ThreadPoolExecutor(cores(), "encode")
+        self._pool = Threads(cores(), "encode")
+        self.health = Health(settings.run_seconds, self._pool, log)
 
-    @property
-    def ready(self) -> bool:
-        return bool(self.bundles) and len(self.served) == len(self.bundles) and not self.draining
+    def alive(self) -> None:
+        """Raises Unavailable where this process should be replaced."""
+        if self.health.failing:
+            raise Unavailable(self.health.failing, retry_after=RETRY)
+
+    def steady(self) -> None:
+        """Raises Unavailable where it should be asked nothing."""
+        self.alive()
+        if self.draining:
+            raise Unavailable("draining", retry_after=RETRY)
+        if not self.bundles or len(self.served) < len(self.bundles):
+            raise Unavailable("loading", retry_after=RETRY)
 
     @property
     def default(self) -> str:
@@ -203,6 +220,7 @@ class Registry:
         model.prove()
         plan = calibrate.recall(self._settings.cache, model) or calibrate.quick(model)
         served = Served(model, plan, self._settings, self._metrics, self._pool)
+        self.health.watch(served)
         self._log.info("loaded", {**about(bundle), "seconds": round(time.perf_counter() - start, 3)})
         return served
 

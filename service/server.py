@@ -27,6 +27,9 @@ from service.web.connections import LINGER, Connections
 from service.web.protocol import Connection
 from service.workers import Worker
 
+EVERY = 0.2  # seconds between two looks at the engines
+SEEN = 10.0  # seconds for which probes see that this process fails; then it ends, and the supervisor replaces it
+FAILED = 1  # exit code
 BACKLOG = 2048  # connections that may wait to be accepted
 SEND = 2**18  # bytes; the 4 MiB that the kernel would hold for a client that does not read are charged to our container
 
@@ -65,17 +68,29 @@ class Server(uvicorn.Server):
         self._log, self._worker = log, worker
         if most < settings.connections:
             self._log.warning("few file descriptors", {"connections": most, "wanted": settings.connections})
+        self._failing = False
         self._loop: asyncio.AbstractEventLoop | None = None  # until it runs
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         self._loop = loop = asyncio.get_running_loop()
         loop.add_reader(self._worker.supervisor.fileno(), self._told, loop)
+        self._look(loop)
         if self._worker.first:
             await self._listen(loop, sockets or [])
             self._loading = asyncio.create_task(self._load())
         elif await self._load():
             await self._listen(loop, sockets or [])
         self._siblings = await self._worker.answer_siblings(self._metrics.render)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Again and again: this worker moves, and its engines do."""
+        self._worker.moves()
+        health = self._registry.health
+        health.look()
+        if health.failing and not self._failing:
+            self._failing = self._connections.draining = True
+            loop.call_later(SEEN, os._exit, FAILED)
+        loop.call_later(EVERY, self._look, loop)
 
     async def _listen(self, loop: asyncio.AbstractEventLoop, sockets: Sequence[socket]) -> None:
         for bound in sockets:  # inherited by the connections

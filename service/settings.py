@@ -65,6 +65,14 @@ class Settings(BaseSettings, Limits, Wire):
     timeout: float = Field(
         30.0, gt=0, description="seconds a request may wait unless its Braid-Timeout header says less (504)"
     )
+    run_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="seconds of one run or decoding, and ten times the usual, after which it is held to hang",
+    )
+    hang_seconds: float = Field(
+        10.0, gt=0, description="seconds for which a worker may not move at all before it is replaced"
+    )
     drain: float = Field(
         2.0, ge=0, description="seconds after SIGTERM in which requests are still accepted, though not ready"
     )

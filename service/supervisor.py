@@ -1,5 +1,6 @@
 """The worker processes: started, replaced when they die, changed as one, stopped as one."""
 
+import math
 import os
 import secrets
 import signal
@@ -7,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from ctypes import c_double, c_int
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
@@ -22,6 +24,7 @@ from service.settings import Settings
 from service.trial import Closable
 from service.workers import Worker, bind, listen
 
+LAST = 5.0  # seconds for a worker that was told to stop, beyond those that it has been given
 HURRY = 1.0  # seconds; a worker that lives no longer than this is not replaced at once
 TICK = 0.1  # seconds; while something is changing, deadlines are looked at this often
 
@@ -33,6 +36,7 @@ class Life:
     process: ForkProcess
     pipe: Connection
     started: float  # of time.monotonic
+    pulse: c_double  # when it last moved, likewise
     ready: bool = False
     given_up: bool = False  # about to be buried
 
@@ -46,12 +50,16 @@ class Supervisor:
         self._work, self._settings, self._log, self._changes = work, settings, log, changes
         self._sockets = [listen(settings)]
         self._address: tuple[str, int] = self._sockets[0].getsockname()[:2]
-        self._count = FORK.Value("i", settings.workers or 1)
+        self._count = forks.shared(c_int)
+        self._count.value = settings.workers or 1
         self._living: dict[int, Life] = {}
         self._rest: dict[int, float] = {}  # index -> when it may be started again, of time.monotonic
         self._family = secrets.token_hex(8)
         self._served = False  # by any worker, ever
         self._stopping = False
+        self._looked = time.monotonic()
+        self._trusted = 0.0  # until when no worker is held to hang, of time.monotonic
+        self._leave = math.inf  # when who has not stopped is killed, likewise
         self._terminal = os.isatty(2)
 
     def run(self) -> None:
@@ -76,6 +84,9 @@ class Supervisor:
                 if not life.pipe.closed and life.pipe.poll():
                     failure = self._heard(index, life) or failure
                 failure = self._late(index, life) or failure
+                self._hung(index, life)
+                if time.monotonic() > self._leave:
+                    life.process.kill()
                 if not life.process.is_alive():
                     self._bury(index)
             if not self._stopping:
@@ -111,17 +122,20 @@ class Supervisor:
         while len(self._sockets) <= index:
             self._sockets.append(self._bound())
         ours, theirs = FORK.Pipe()
-        worker = Worker(index, self._sockets[index], self._family, self._count, theirs, not self._living)
+        pulse = forks.shared(c_double)
+        worker = Worker(index, self._sockets[index], self._family, self._count, theirs, not self._living, pulse)
         process = forks.start(self._child, worker, ours)
         theirs.close()
-        self._living[index] = Life(process, ours, time.monotonic())
+        self._living[index] = Life(process, ours, time.monotonic(), pulse)
 
     def _bound(self) -> socket.socket:
         return bind(self._address, shared=True)
 
     def _child(self, worker: Worker, ours: Connection) -> None:
+        """Ends without waiting for threads: one of them may be why it ends."""
         ours.close()
         self._work(worker, self._changes.served)
+        os._exit(0)
 
     def _signalled(self, sig: int) -> None:
         if sig != signal.SIGHUP:
@@ -158,6 +172,18 @@ class Supervisor:
         seconds = f"{self._settings.load_seconds:g}"
         return self._failed(index, life, f"loading took longer than BRAID_LOAD_SECONDS ({seconds} a model)")
 
+    def _hung(self, index: int, life: Life) -> None:
+        """A worker that does not move is replaced; unless nobody could move, as when a machine was suspended."""
+        now = time.monotonic()
+        if now - self._looked > 2 * HURRY:
+            self._trusted = now + self._settings.hang_seconds
+        self._looked = now
+        moved = life.pulse.value
+        if life.ready and not life.given_up and now > max(moved + self._settings.hang_seconds, self._trusted):
+            life.given_up = True
+            self._log.warning("worker hung", {"worker": index, "seconds": round(now - moved, 1)})
+            life.process.kill()
+
     def _failed(self, index: int, life: Life, why: str) -> str | None:
         """Of the first start that is the end. Later, others serve; or what the folders hold now is tried."""
         life.given_up = True
@@ -183,6 +209,7 @@ class Supervisor:
     def _stop(self, sig: int) -> None:
         if not self._stopping:
             self._stopping = True
+            self._leave = time.monotonic() + self._settings.drain + self._settings.grace + LAST
             self._changes.stop(self)
         for life in list(self._living.values()):
             if life.process.pid and life.process.is_alive():

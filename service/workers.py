@@ -2,10 +2,11 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
+from ctypes import c_double, c_int
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from multiprocessing.sharedctypes import Synchronized
 
 from service.errors import StartError
 from service.messages import Report
@@ -21,13 +22,17 @@ class Worker:
     index: int
     bound: socket.socket
     family: str  # random: containers that share a network share the names below, and process ids
-    count: "Synchronized[int]"
+    count: c_int  # of workers
     supervisor: Connection
     first: bool  # there is no other: answers probes while it loads; later ones listen when they can serve
+    pulse: c_double  # when it last moved, of time.monotonic, which all processes share; 0: it has not begun to
 
     def tell(self, said: int | str | Report) -> None:
         """How many workers the models are worth; or why they cannot be loaded; or of a change of what is served."""
         self.supervisor.send(said)
+
+    def moves(self) -> None:
+        self.pulse.value = time.monotonic()
 
     async def answer_siblings(self, say: Callable[[], bytes]) -> asyncio.AbstractServer:
         """Serves `say()` to the others, on a socket that has no place in the file system, while the result lives."""

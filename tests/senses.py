@@ -54,13 +54,15 @@ def write(
     outputs: dict[str, Any] | None = None,
     version: int = 7,
     needs: dict[str, list[str]] | None = None,
+    hang: bool = False,
 ) -> bundle.Bundle:
     """`slow` is a number of matrix products a run, whatever the batch; `batch` the graph's batch axis.
 
-    `measures` come times `version`, but for the usual one.
+    `measures` come times `version`, but for the usual one. With `hang` a white picture keeps the graph busy for years.
     """
     folder.mkdir(parents=True)
-    onnx.save(graph(policy == "mask", slow, batch, 1 if version == 7 else version), folder / "model.onnx")
+    made = graph(policy == "mask", slow, batch, 1 if version == 7 else version)
+    onnx.save(hanging(made) if hang else made, folder / "model.onnx")
     tokenizer().save(str(folder / "tokenizer.json"))
     parts = {"text": ("txt", b"a white noise"), "image": ("png", png(51)), "audio": ("wav", wav(0.25))}
     described = manifest(name, policy) | {"version": str(version)}
@@ -171,6 +173,34 @@ def graph(masked: bool, slow: int, batch: int | str, gain: int = 1) -> onnx.Mode
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     model = helper.make_model(made, ir_version=10, opset_imports=[helper.make_opsetid("", 18)])
+    onnx.checker.check_model(model)
+    return model
+
+
+def hanging(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Goes round and round, (5 x brightness) ** 20 times, before it answers."""
+    real, whole, truth = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+    info = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [node("Identity", "true", "go_on"), node("Mul", "still still", "and_still")],
+        "round",
+        [info("round", whole, []), info("go", truth, []), info("still", real, [])],
+        [info("go_on", truth, []), info("and_still", real, [])],
+    )
+    nodes = [
+        node("ReduceMax", "brightness", "brightest", keepdims=0),
+        node("Mul", "brightest five", "fivefold"),
+        node("Pow", "fivefold twenty", "many"),
+        node("Cast", "many", "rounds", to=whole),
+        helper.make_node("Loop", ["rounds", "", "unity"], ["at_last"], body=body),
+        node("Mul", "measured at_last", "measures"),
+    ]
+    last = next(one for one in model.graph.node if one.output[0] == "measures")
+    last.output[0] = "measured"
+    model.graph.node.extend(nodes)
+    for name, value in (("five", 5.0), ("twenty", 20.0), ("unity", 1.0)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "true"))
     onnx.checker.check_model(model)
     return model
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.batcher import Batcher
-from service.errors import DeadlineExceeded, Failed, RequestError
+from service.errors import DeadlineExceeded, Failed, RequestError, Unavailable
 
 
 @pytest.fixture(params=["on the loop", "in an engine thread"])
@@ -205,3 +205,82 @@ def test_who_comes_while_the_patient_run_waits_for_one_batch_only() -> None:
     with ThreadPoolExecutor(1) as engine:
         asyncio.run(main(engine))
     assert run.batches[1] == [99]
+
+
+def test_a_run_that_ends_its_thread_is_a_failure_and_no_deadlock() -> None:
+    """SystemExit and the like are no Exception."""
+
+    def run(items: list[int]) -> list[int]:
+        if 0 in items:
+            raise SystemExit
+        return items
+
+    async def main(engine: Executor) -> None:
+        batcher = Batcher(run, engine=engine)
+        with pytest.raises(Failed):
+            await batcher(0, {})
+        assert await batcher(1, {}) == 1
+
+    with ThreadPoolExecutor(1) as engine:
+        asyncio.run(main(engine))
+
+
+def test_who_is_given_up_is_told_so_and_so_is_everybody_after() -> None:
+    run = Doubling()
+    run.gate.clear()
+
+    async def main(engine: Executor) -> None:
+        batcher = Batcher(run, size=1, engine=engine)
+        calls = [asyncio.ensure_future(batcher(i, {}, patient=i > 2)) for i in range(4)]
+        await asyncio.sleep(0.02)  # one runs, two wait, one is patient
+        batcher.give_up("gone")
+        for call in calls:
+            with pytest.raises(Unavailable, match="gone"):
+                await call
+        with pytest.raises(Unavailable, match="gone"):
+            await batcher(5, {})
+        run.gate.set()
+
+    with ThreadPoolExecutor(1) as engine:
+        asyncio.run(main(engine))
+
+
+def test_who_is_too_late_can_be_told_while_the_engine_is_busy() -> None:
+    run = Doubling()
+    run.gate.clear()
+
+    async def main(engine: Executor) -> None:
+        batcher = Batcher(run, size=1, engine=engine)
+        first = asyncio.ensure_future(batcher(1, {}))
+        await asyncio.sleep(0.02)
+        late = asyncio.ensure_future(batcher(2, {}, deadline=time.perf_counter() + 0.05))
+        timely = asyncio.ensure_future(batcher(3, {}, deadline=time.perf_counter() + 60))
+        await asyncio.sleep(0.1)
+        batcher.expire()
+        with pytest.raises(DeadlineExceeded):
+            await late
+        assert not first.done()
+        run.gate.set()
+        assert [await first, await timely] == [2, 6]
+
+    with ThreadPoolExecutor(1) as engine:
+        asyncio.run(main(engine))
+    assert run.batches == [[1], [3]]
+
+
+def test_batches_of_which_nothing_comes_out_are_counted_until_something_does() -> None:
+    batcher = Batcher(Doubling())
+    for expected in (1, 2):
+        together(batcher("poison", {}), batcher("poison", {}))
+        assert batcher.failures == expected
+    together(batcher("poison", {}), batcher(1, {}))
+    assert batcher.failures == 0
+
+
+def test_owners_are_served_in_turn_where_that_is_wanted() -> None:
+    for fair, expected in ((False, [[1, 2], [3, 4], [9]]), (True, [[1, 9], [2, 3], [4]])):
+        run = Doubling()
+        batcher = Batcher(run, size=2, fair=fair)
+        calls = [batcher(item, {}, owner="flood") for item in (1, 2, 3, 4)]
+        together(*calls, batcher(9, {}, owner="calm"))
+        assert run.batches == expected

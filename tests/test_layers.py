@@ -18,6 +18,7 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
     {"web"},
     {"orders"},
     {"workers", "registry", "tls", "changes", "descriptors"},
+    {"health"},
     {"trial"},
     {"folders"},
     {"keys"},
@@ -28,7 +29,7 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
     {"collate", "batcher", "admission", "bundle", "weights"},
     {"kinds"},
     {"inputs", "outputs"},
-    {"limits", "memory", "fair", "graph", "ports", "files", "messages", "forks", "signing", "frames"},
+    {"limits", "memory", "fair", "threads", "graph", "ports", "files", "messages", "forks", "signing", "frames"},
     {"types", "errors"},
 ]
 HEIGHT = {module: -i for i, layer in enumerate(LAYERS) for module in layer}

@@ -9,10 +9,10 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from service import __version__
-from service.errors import MethodNotAllowed, NotFound, RequestError, Unavailable
+from service.errors import MethodNotAllowed, NotFound, RequestError
 from service.metrics import Metrics
 from service.orders import Orders
-from service.registry import RETRY, Registry
+from service.registry import Registry
 from service.settings import Settings
 from service.sums import merged
 from service.web import docs, manage, openapi, pages, problems
@@ -56,12 +56,12 @@ def rest(registry: Registry, settings: Settings, metrics: Metrics, orders: Order
 
     @app.get("/health/live", tags=["health"], summary="The process answers")
     async def live() -> dict[str, str]:
+        registry.alive()
         return {"status": "live"}
 
     @app.get("/health/ready", tags=["health"], summary="All models are proven and the server is not draining")
     async def ready() -> dict[str, str]:
-        if not registry.ready:
-            raise Unavailable("draining" if registry.draining else "loading", retry_after=RETRY)
+        registry.steady()
         return {"status": "ready"}
 
     async def exposition() -> bytes:

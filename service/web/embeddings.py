@@ -60,7 +60,7 @@ class Embeddings:
         stages = call.several(len(items))
 
         async def one(item: Item, took: Stages) -> Row:
-            row = await served.encode(item, took)
+            row = await served.encode(item, took, call.deadline)
             return row | await served.batcher(row, took, deadline=call.deadline, owner=call.key)
 
         try:

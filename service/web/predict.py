@@ -43,7 +43,7 @@ class Predict:
     async def _answer(
         self, served: Served, call: Call, parts: dict[str, bytes], asked: Asked, options: Options
     ) -> bytes:
-        row = await served.encode(parts, call.stages)
+        row = await served.encode(parts, call.stages, call.deadline)
         result = await served.batcher(row, call.stages, deadline=call.deadline, owner=call.key)
         start = time.perf_counter()
         answer: dict[str, Any]

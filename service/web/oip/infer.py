@@ -66,7 +66,7 @@ class Infer:
                     call.parts[name] = call.parts.get(name, 0) + len(data)
             stages = call.several(len(parts))
             rows: Sequence[Row] = await asyncio.gather(
-                *(served.encode(given, took) for given, took in zip(parts, stages, strict=True))
+                *(served.encode(given, took, call.deadline) for given, took in zip(parts, stages, strict=True))
             )
         else:
             rows = tensor_rows(request.inputs, served.model, self._settings)

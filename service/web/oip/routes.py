@@ -30,12 +30,12 @@ def add(app: FastAPI, registry: Registry, scrape: Scrape, *, manage: bool) -> No
 
     @app.get("/v2/health/live", tags=tags, summary="The process answers")
     async def live() -> dict[str, bool]:
+        registry.alive()
         return {"live": True}
 
     @app.get("/v2/health/ready", tags=tags, summary="All models are proven and the server is not draining")
     async def ready() -> dict[str, bool]:
-        if not registry.ready:
-            raise Unavailable("draining" if registry.draining else "loading", retry_after=RETRY)
+        registry.steady()
         return {"live": True, "ready": True}
 
     @app.get("/v2/models", tags=tags, summary="Names of the models (KServe)")

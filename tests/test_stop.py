@@ -1,0 +1,130 @@
+"""The end of a server: nobody is cut off who could be answered, and nobody holds it up."""
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from service.bundle import Bundle
+from tests import attacks
+from tests.attacks import GOOD, JSON, get, head
+from tests.process import Server, eventually, serve
+from tests.wire import connected, heard, statuses
+
+QUICK: dict[str, Any] = {"BRAID_DRAIN": "0", "BRAID_GRACE": "1"}
+
+
+@contextmanager
+def stopping(server: Server) -> Iterator[None]:
+    """Told to stop; at the end it must have ended well within these seconds."""
+    began = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    yield
+    assert server.process.wait(20) == 0
+    assert time.monotonic() - began < 1 + 3
+
+
+def test_answers_end_their_connections_from_the_first_moment_on(bundle: Bundle) -> None:
+    with serve(bundle.folder, BRAID_DRAIN="1") as server, connected(server, GOOD) as kept:
+        first = kept.recv(4000)
+        assert statuses(first) == [200]
+        assert b"connection: close" not in first
+        with stopping(server):
+            eventually(lambda: server.client.get("/health/ready").status_code == 503)
+            kept.sendall(GOOD)
+            last = heard(kept)
+            assert statuses(last) == [200]
+            assert b"\r\nconnection: close\r\n" in last
+
+
+def test_a_connection_without_a_request_has_a_moment_for_one(bundle: Bundle) -> None:
+    """A client that has connected just before, or sends its next request just now, is answered, not reset."""
+    with serve(bundle.folder, **QUICK) as server, connected(server) as fresh, connected(server, GOOD) as kept:
+        assert statuses(kept.recv(4000)) == [200]
+        time.sleep(0.1)
+        with stopping(server):
+            time.sleep(0.2)  # the listening has ended
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", server.port))
+            for connection in (fresh, kept):
+                connection.sendall(GOOD)
+                answer = heard(connection)
+                assert statuses(answer) == [200]
+                assert b"\r\nconnection: close\r\n" in answer
+
+
+def test_idle_connections_are_closed_and_not_reset(bundle: Bundle) -> None:
+    with serve(bundle.folder, **QUICK) as server, ExitStack() as stack:
+        idle = [stack.enter_context(connected(server, data)) for data in (b"", GOOD) for _ in range(5)]
+        for connection in idle[5:]:
+            assert statuses(connection.recv(4000)) == [200]
+        with stopping(server):
+            assert [heard(connection) for connection in idle] == [b""] * 10
+
+
+def test_stalled_clients_do_not_hold_it_past_the_grace(bundle: Bundle) -> None:
+    stalled = [b"GET /hea", head(attacks.HOST, attacks.KIND, b"Content-Length: 100"), GOOD[:-1], b""]
+    with serve(bundle.folder, **QUICK) as server, ExitStack() as stack:
+        held = [stack.enter_context(connected(server, data)) for data in stalled]
+        time.sleep(0.2)
+        with stopping(server):
+            answers = [heard(connection) for connection in held]
+        assert [statuses(answer) for answer in answers] == [[], [503], [503], []]
+
+
+def test_who_is_not_answered_within_the_grace_is_told_so(slow: Bundle) -> None:
+    """Sixteen rows of a quarter of a second, one after the other, are more than a second."""
+    with serve(slow.folder, BRAID_BATCH="1", BRAID_QUEUE_SECONDS="60", **QUICK) as server, ExitStack() as stack:
+        held = [stack.enter_context(connected(server, GOOD)) for _ in range(48)]
+        eventually(lambda: server.metric("braid_in_flight") == 48)
+        with stopping(server):
+            answers = [heard(connection) for connection in held]
+        found = [statuses(answer) for answer in answers]
+        assert {tuple(one) for one in found} == {(200,), (503,)}
+        assert all(b"retry-after" in answer for answer in answers if b" 503 " in answer)
+
+
+def test_a_client_that_does_not_read_holds_nothing_up(bundle: Bundle) -> None:
+    with serve(bundle.folder, **QUICK) as server, socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        deaf.connect(("127.0.0.1", server.port))
+        deaf.sendall(get(b"GET /openapi.json HTTP/1.1") * 12)
+        time.sleep(0.3)
+        with stopping(server):
+            pass
+
+
+def test_a_second_signal_ends_it_at_once(slow: Bundle) -> None:
+    with serve(slow.folder, BRAID_BATCH="1", BRAID_DRAIN="30") as server, connected(server, GOOD * 8):
+        eventually(lambda: server.metric("braid_in_flight") > 0)
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0
+        assert time.monotonic() - began < 3
+
+
+def test_requests_that_were_sent_ahead_are_answered_too(slow: Bundle) -> None:
+    with serve(slow.folder, BRAID_DRAIN="0", BRAID_GRACE="20") as server, connected(server, GOOD * 3) as ahead:
+        eventually(lambda: server.metric("braid_in_flight") > 0)
+        server.process.send_signal(signal.SIGTERM)
+        found = statuses(heard(ahead))
+        assert found
+        assert set(found) == {200}  # the one in work, after which the connection ends
+        assert server.process.wait(20) == 0
+
+
+def test_a_body_on_its_way_when_the_signal_comes_is_still_taken(bundle: Bundle) -> None:
+    with serve(bundle.folder, BRAID_DRAIN="0", BRAID_GRACE="10") as server:
+        with connected(server, GOOD[: -len(JSON)]) as upload:
+            time.sleep(0.2)
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            upload.sendall(JSON)
+            assert statuses(heard(upload)) == [200]
+        assert server.process.wait(20) == 0
