@@ -4,13 +4,14 @@ PYTHON ?= python3
 ENGINE ?= docker
 IMAGE ?= braid
 BUNDLES ?= models/bundles/digits
+MINUTES ?= 30
 BIN := .venv/bin
 LOCK := docker/lock
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --no-deps --require-hashes --only-binary :all: -r  # the lists are complete: no-deps keeps what they leave out, out
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check lint types rolling swaps format train lock image
+.PHONY: help serve test check lint types rolling fuzz soak audit sbom swaps format train lock image
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +22,7 @@ serve: .venv/serve  ## serve the digits model on http://127.0.0.1:8000 (BUNDLES=
 test: .venv/dev  ## the whole suite that needs no torch
 	$(BIN)/pytest --ignore tests/models --ignore tests/browser --ignore tests/clients --ignore tests/ops
 
-check: lint types test .venv/torch .venv/kserve/ready tests/clients/typescript/node_modules  ## what CI runs: format, lint, types, tests, those with a browser and others' clients, those of models/ with torch
+check: lint types .venv/fuzz/ready .venv/audit/ready test .venv/torch .venv/kserve/ready tests/clients/typescript/node_modules  ## what CI runs: format, lint, types, tests, those with a browser and others' clients, those of models/ with torch
 	$(BIN)/pytest tests/browser tests/clients tests/ops
 	$(BIN)/pytest tests/models
 
@@ -39,6 +40,21 @@ rolling: .venv/dev  ## two replicas behind haproxy, then nginx, restarted in tur
 
 swaps: .venv/dev  ## a hundred swaps of a model in two workers under 32 connections: no request may fail, no memory may stay
 	SWAPS=100 $(BIN)/pytest -s tests/test_swap.py -k no_request_fails
+
+fuzz: .venv/dev .venv/fuzz/ready  ## ten minutes of atheris on all decoders and parsers, and schemathesis on the API
+	.venv/fuzz/bin/python -m tests.fuzz.run --seconds 600 --keep .
+	$(BIN)/pytest tests/fuzz/test_schema.py
+
+soak: .venv/dev  ## MINUTES=30 of mixed load with swaps and kills, decoding inside and then apart: what grows?
+	$(BIN)/python -m tests.soak.run --minutes $(MINUTES)
+	$(BIN)/python -m tests.soak.run --minutes $(MINUTES) --isolation process
+
+audit: .venv/audit/ready  ## known vulnerabilities of what the locks name
+	.venv/audit/bin/python docker/audit.py
+
+sbom: .venv/audit/ready  ## braid.cdx.json: what the image installs, as CycloneDX
+	.venv/audit/bin/cyclonedx-py requirements $(LOCK)/cpu.txt --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --sv 1.6 --of JSON --validate -o braid.cdx.json
 
 format: .venv/dev  ## format, and mend what the linter can
 	$(BIN)/ruff check --fix .
@@ -73,6 +89,17 @@ image: ## build the container image: ENGINE=podman, IMAGE=name:tag
 	$(PIP) $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 	@touch $@
 
+# Tools whose dependencies are nobody else's.
+.venv/fuzz/ready: .venv/pip $(LOCK)/cpu.txt $(LOCK)/fuzz.txt
+	$(PYTHON) -m venv .venv/fuzz
+	.venv/fuzz/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r $(LOCK)/cpu.txt -r $(LOCK)/fuzz.txt
+	@touch $@
+
+.venv/audit/ready: .venv/pip $(LOCK)/audit.txt
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r $(LOCK)/audit.txt
+	@touch $@
+
 # KServe's client pins what others need newer, so it lives apart.
 .venv/kserve/ready: .venv/pip $(LOCK)/kserve.txt
 	$(PYTHON) -m venv .venv/kserve
@@ -94,4 +121,6 @@ lock: .venv/pip  ## resolve all dependencies anew and write docker/lock/*.txt
 	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml --extra tracing --excludes $(LOCK)/librosa.exclude -o $(LOCK)/librosa.txt
 	$(COMPILE) --upgrade -c $(LOCK)/dev.txt pyproject.toml $(LOCK)/gpu.in --extra tracing --excludes $(LOCK)/gpu.exclude -o $(LOCK)/gpu.txt
 	$(COMPILE) --upgrade $(LOCK)/kserve.in -o $(LOCK)/kserve.txt
+	$(COMPILE) --upgrade -c $(LOCK)/dev.txt $(LOCK)/fuzz.in -o $(LOCK)/fuzz.txt
+	$(COMPILE) --upgrade -c $(LOCK)/dev.txt $(LOCK)/audit.in -o $(LOCK)/audit.txt
 	$(COMPILE) --upgrade $(LOCK)/build.in -o $(LOCK)/build.txt

@@ -96,7 +96,9 @@ class Decoders:
         self._free: LifoQueue[Child | None] = LifoQueue()
         for _ in range(confinement.processes):
             self._free.put(None)  # forked when it is needed
-        self._control = self._start()
+        self._source = [self._start()]
+        # what runs holds `self`: when this is called, all children are free
+        weakref.finalize(self, over, self._source, self._free).atexit = False
 
     def encoder(self, part: str) -> Encode:
         return partial(self._work, f"encode.{part}")
@@ -125,48 +127,62 @@ class Decoders:
     def _fork(self) -> Child:
         """Raises Unavailable."""
         with self._starting:
-            if child := forked(self._control):
+            if child := self._source[0].fork():
                 return child
-            self._control.close()  # somebody has ended it
+            self._source[0].end()  # somebody else has
             with suppress(BundleError):
-                self._control = self._start()
-                if child := forked(self._control):
+                self._source[0] = self._start()
+                if child := self._source[0].fork():
                     return child
         raise Unavailable("no process to decode in", retry_after=1)
 
-    def _start(self) -> socket.socket:
-        """Its control socket; what it needs of the bundle is read now. Raises BundleError."""
+    def _start(self) -> "Source":
+        """What it needs of the bundle is read now. Raises BundleError."""
         self._intact()
-        ours, theirs = socket.socketpair()
+        source = Source()
+        try:
+            source.load(self._about)
+        except frames.Broken as error:
+            source.end()
+            raise BundleError(f"{self._about['folder']}: the process that decodes did not start") from error
+        return source
+
+
+class Source:
+    """The process that forks children (service.decoder)."""
+
+    def __init__(self) -> None:
+        self._control, theirs = socket.socketpair()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BRAID_")}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         command = [sys.executable, "-P", "-m", "service.decoder", str(theirs.fileno())]
-        process = subprocess.Popen(
+        self._process = subprocess.Popen(
             command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
         )
         theirs.close()
-        ours.settimeout(PATIENCE)
-        try:
-            frames.send(ours, self._about)
-            frames.receive(ours, 0, time.monotonic() + PATIENCE)
-        except frames.Broken as error:
-            process.kill()
-            process.wait()
-            raise BundleError(f"{self._about['folder']}: the process that decodes did not start") from error
-        weakref.finalize(self, gone, ours, process).atexit = False
-        return ours
+        self._control.settimeout(PATIENCE)
+
+    def load(self, about: Mapping[str, Any]) -> None:
+        """Raises Broken."""
+        frames.send(self._control, about)
+        frames.receive(self._control, 0, time.monotonic() + PATIENCE)
+
+    def fork(self) -> Child | None:
+        with suppress(OSError):
+            self._control.sendall(b"f")
+            _, found, _, _ = socket.recv_fds(self._control, 1, 2)
+            if len(found) == 2:
+                return Child(socket.socket(fileno=found[0]), found[1])
+        return None
+
+    def end(self) -> None:
+        """It ends with its control socket, and its children end with it."""
+        self._control.close()
+        Thread(target=self._process.wait, daemon=True).start()  # it takes a few milliseconds, of whichever thread
 
 
-def forked(control: socket.socket) -> Child | None:
-    with suppress(OSError):
-        control.sendall(b"f")
-        _, found, _, _ = socket.recv_fds(control, 1, 2)
-        if len(found) == 2:
-            return Child(socket.socket(fileno=found[0]), found[1])
-    return None
-
-
-def gone(control: socket.socket, process: "subprocess.Popen[bytes]") -> None:
-    """It ends with its control socket, and its children end with it."""
-    control.close()
-    Thread(target=process.wait, daemon=True).start()  # it takes a few milliseconds, of whichever thread
+def over(source: list[Source], free: "LifoQueue[Child | None]") -> None:
+    source[0].end()
+    while not free.empty():
+        if child := free.get():
+            child.end()

@@ -21,6 +21,12 @@ def keep_little() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2 * LARGE)
 
 
+def no_dumps() -> None:
+    """Of a crash: uploads would be in it. 1 and not 0, which does not stop those that go to a program (core(5))."""
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (min(1, hard) if hard != resource.RLIM_INFINITY else 1, hard))
+
+
 def trim() -> None:
     """Gives back what loading has freed: it would be kept, once more the size of the graph."""
     with suppress(OSError, AttributeError):

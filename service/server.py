@@ -39,6 +39,7 @@ def serve(settings: Settings, worker: Worker, bundles: Sequence[Bundle]) -> None
     logs.adopt()
     logs.silence()
     memory.keep_little()
+    memory.no_dumps()
     log, metrics = logs.Log(settings.log), Metrics()
     registry = Registry(bundles, settings, metrics, log)
     with traces(settings.traces) as tracer:

@@ -1,5 +1,6 @@
 """Decoding in processes of their own: whatever breaks there is one 422 for its sender, and nothing for anybody else."""
 
+import gc
 import os
 import signal
 import socket
@@ -16,6 +17,8 @@ from PIL import Image as Pillow
 
 from service import frames
 from service.bundle import Bundle
+from service.isolation import Confinement
+from service.model import Model
 from tests import senses
 from tests.hostile.pictures import saved, scans
 from tests.process import Server, descendants, eventually, serve
@@ -178,6 +181,21 @@ def test_no_decoder_outlives_its_server(bundle: Bundle) -> None:
         server.predict(image=senses.png()).raise_for_status()
         left = [*decoders(server), parent(decoders(server)[0])]
     eventually(lambda: not any(b"service.decoder" in command(pid) for pid in left))
+
+
+def test_what_a_model_held_is_given_back_with_it(bundle: Bundle) -> None:
+    others = set(descendants(os.getpid()))
+    model = Model(bundle, confinement=Confinement(processes=2, seconds=5, bytes=2**29))
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        another = Model(bundle, confinement=Confinement(processes=2, seconds=5, bytes=2**29))
+        assert another.encode_part("image", senses.png()).keys() == model.encode_part("image", senses.png()).keys()
+        del another
+        gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before + 2  # of the child of `model`
+    del model
+    gc.collect()
+    eventually(lambda: set(descendants(os.getpid())) <= others)
 
 
 def test_without_isolation_there_is_no_such_process(server: Server) -> None:

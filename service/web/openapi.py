@@ -79,6 +79,7 @@ def post(tag: str, summary: str, body: dict[str, Any], answer: dict[str, Any]) -
     }
 
 
+UNKNOWN = {"description": "Unknown model", "content": {"application/json": {"schema": ERROR}}}
 TENSORS = {"type": "array", "items": TENSOR}
 INFER = post(
     "open inference protocol",
@@ -113,7 +114,12 @@ EMBED = post(
 
 def document(app: FastAPI, registry: Registry) -> dict[str, Any]:
     spec = get_openapi(title=app.title, version=app.version, routes=app.routes, summary="Multimodal models over REST")
-    spec.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
+    spec["components"] = {"schemas": {"Problem": PROBLEM}}
+    for path, operations in spec["paths"].items():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)  # FastAPI's own, which nothing here answers
+            if "{" in path:
+                operation["responses"]["404"] = UNKNOWN if path.startswith("/v2") else refusal(["Unknown model"])
     for name, bundle in registry.bundles.items():
         spec["paths"][f"/v1/models/{name}/predict"] = {"post": predict(bundle.manifest)}
         spec["paths"][f"/v1/models/{name}/explain"] = {"post": explain(bundle.manifest)}

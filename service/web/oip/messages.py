@@ -78,7 +78,7 @@ def raw(body: bytes, ports: Mapping[str, Any]) -> Request:
     for size in sizes:
         rest *= abs(size)
     sizes = [count // rest if size == -1 else size for size in sizes]
-    return Request({name: tensors.from_bytes(body, datatype, (1, *sizes), name)}, binary=True)
+    return Request({name: tensors.from_bytes(body, datatype, (1, *sizes), "the input")}, binary=True)
 
 
 def parsed(text: bytes, rest: bytes) -> Request:
@@ -89,10 +89,10 @@ def parsed(text: bytes, rest: bytes) -> Request:
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
         raise Malformed('a request looks like {"inputs": [{"name", "shape", "datatype", "data"}]}')
     inputs: dict[str, Array] = {}
-    for given in document["inputs"]:
-        name, array, rest = tensor(given, rest)
+    for number, given in enumerate(document["inputs"], 1):
+        name, array, rest = tensor(given, rest, f"input {number}")
         if name in inputs:
-            raise Malformed(f"input {name!r} stands twice")
+            raise Malformed(f"input {number} has the name of one before it")
         inputs[name] = array
     if rest:
         raise Malformed("the body is longer than its tensors")
@@ -109,20 +109,20 @@ def parsed(text: bytes, rest: bytes) -> Request:
     return Request(inputs, identity, tuple(wanted(one, binary) for one in outputs), binary, seconds)
 
 
-def tensor(given: Any, rest: bytes) -> tuple[str, Array, bytes]:
-    """Name, values, and the bytes behind those that belong to it."""
+def tensor(given: Any, rest: bytes, place: str) -> tuple[str, Array, bytes]:
+    """Name, values, and the bytes behind those that belong to it. Refusals name its place: its name is the client's."""
     if not isinstance(given, dict) or not isinstance(given.get("name"), str):
-        raise Malformed("an input has no name")
+        raise Malformed(f"{place} has no name")
     name, datatype = given["name"], given.get("datatype")
-    if datatype not in tensors.DATATYPES:
-        raise Malformed(f"input {name!r}: datatypes are {', '.join(tensors.DATATYPES)}")
-    sizes = tensors.shape(given.get("shape"), name)
+    if not isinstance(datatype, str) or datatype not in tensors.DATATYPES:
+        raise Malformed(f"{place}: datatypes are {', '.join(tensors.DATATYPES)}")
+    sizes = tensors.shape(given.get("shape"), place)
     size = parameters(given).get("binary_data_size")
     if size is None:
-        return name, tensors.from_json(given.get("data"), datatype, sizes, name), rest
+        return name, tensors.from_json(given.get("data"), datatype, sizes, place), rest
     if type(size) is not int or not 0 <= size <= len(rest) or "data" in given:
-        raise Malformed(f"input {name!r}: binary_data_size is not that of its bytes")
-    return name, tensors.from_bytes(rest[:size], datatype, sizes, name), rest[size:]
+        raise Malformed(f"{place}: binary_data_size is not that of its bytes")
+    return name, tensors.from_bytes(rest[:size], datatype, sizes, place), rest[size:]
 
 
 def wanted(given: Any, binary: bool) -> Wanted:
