@@ -147,6 +147,9 @@ def test_a_bomb_is_refused(server: Server) -> None:
     assert list(answer.json()) == ["error"]
 
 
+NESTED: list[Any] = [1]  # at the bottom
+for _ in range(900):
+    NESTED = [NESTED]
 TEXT = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a"]}
 REFUSED: dict[str, tuple[Any, int]] = {
     "not an object": ([], 400),
@@ -156,6 +159,8 @@ REFUSED: dict[str, tuple[Any, int]] = {
     "negative shape": ({"inputs": [TEXT | {"shape": [-1]}]}, 400),
     "wrong shape": ({"inputs": [TEXT | {"shape": [2]}]}, 400),
     "huge shape": ({"inputs": [TEXT | {"shape": [2**40, 2**40]}]}, 400),
+    "a datatype that is no word": ({"inputs": [TEXT | {"datatype": {}}]}, 400),
+    "strings nested deeply": ({"inputs": [TEXT | {"data": NESTED}]}, 400),
     "unknown datatype": ({"inputs": [TEXT | {"datatype": "FP8"}]}, 400),
     "numbers in BYTES": ({"inputs": [TEXT | {"data": [1]}]}, 400),
     "strings in FP32": ({"inputs": [TEXT | {"datatype": "FP32"}]}, 400),
