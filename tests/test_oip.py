@@ -14,7 +14,7 @@ import pytest
 from service.bundle import Bundle
 from service.model import Model
 from tests import senses
-from tests.process import Server, serve
+from tests.process import Server, eventually, serve
 
 PARTS = {"text": b"a white noise", "image": senses.png(51), "audio": senses.wav(0.25)}
 LENGTH = "Inference-Header-Content-Length"
@@ -253,9 +253,9 @@ def test_statistics_count_what_was_done(server: Server, row: dict[str, Any]) -> 
 
 def test_statistics_are_of_all_workers(bundle: Bundle) -> None:
     with serve(bundle.folder, BRAID_WORKERS="2") as server:
+        eventually(lambda: server.metric("braid_workers") == 2)
         for _ in range(20):  # connections of their own, so that both workers have some
             server.predict(headers={"connection": "close"}, text=b"a").raise_for_status()
-        assert server.metric("braid_workers") == 2
         for _ in range(4):
             (found,) = server.client.get("/v2/models/senses/stats", headers={"connection": "close"}).json()[
                 "model_stats"
