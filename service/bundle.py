@@ -198,7 +198,9 @@ def text(folder: Path, file: str) -> bytes:
     path = regular(folder, file)
     if path.stat().st_size > TEXT:
         raise BundleError(f"{path}: more than {TEXT} bytes")
-    return path.read_bytes()
+    if (data := path.read_bytes()).startswith(LFS):
+        raise BundleError(f"{path}: a git-LFS pointer, not the file; run `git lfs pull`")
+    return data
 
 
 def card(folder: Path, manifest: Manifest, *, signed: bool) -> str:

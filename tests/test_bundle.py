@@ -87,11 +87,12 @@ def test_a_file_without_a_digest_is_named(copy: Path) -> None:
     assert "no digest of tokenizer.json" in refused(copy)
 
 
-def test_a_git_lfs_pointer_is_named_as_such(copy: Path) -> None:
-    (copy / "model.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+@pytest.mark.parametrize("file", ["model.onnx", "manifest.yaml", "tokenizer.json", "README.md"])
+def test_a_git_lfs_pointer_is_named_as_such(copy: Path, file: str) -> None:
+    (copy / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     line = refused(copy)
     assert "git lfs pull" in line
-    assert "model.onnx" in line
+    assert file in line
 
 
 @pytest.mark.parametrize("file", ["../model.onnx", "/etc/passwd", "link.onnx"])

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -584,3 +585,91 @@ def test_a_manifest_in_the_making_is_yaml_whatever_its_values(tmp_path: Path) ->
     draft.assign(["outputs.y.labels=[a, b]", "constants="])
     assert draft.document()["outputs"] == {"y": {"labels": ["a", "b"]}}
     assert "constants" not in draft.document()
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+PAGE = (ROOT / "models/importers/README.md").read_text()
+COMMANDS = [line for line in PAGE.splitlines() if line.startswith("python -m models import onnx ")]
+
+
+def ultraface() -> onnx.ModelProto:
+    """240 x 320 pixels -> 4420 priors, a face or none, corners as shares."""
+    corners = generator.uniform(0, 0.5, (1, 4420, 4)).astype(np.float32)
+    corners[..., 2:] += corners[..., :2]
+    chances = generator.uniform(0, 1, (1, 4420, 1)).astype(np.float32)
+    nodes = [node("Identity", ["chances"], ["scores"]), node("Identity", ["corners"], ["boxes"])]
+    weights = {"chances": np.concatenate([1 - chances, chances], 2), "corners": corners}
+    outputs: dict[str, wild.Kind] = {"scores": (FLOAT, [1, 4420, 2]), "boxes": (FLOAT, [1, 4420, 4])}
+    return graph(nodes, {"input": (FLOAT, [1, 3, 240, 320])}, outputs, weights)
+
+
+def dnsmos() -> onnx.ModelProto:
+    """9.01 s at 16 kHz -> three numbers: here 1 + loudness, 2 and 3."""
+    nodes = [
+        node("Mul", ["input_1", "input_1"], ["squares"]),
+        node("ReduceMean", ["squares"], ["power"], axes=[1]),
+        node("Sqrt", ["power"], ["loudness"]),
+        node("Mul", ["loudness", "first"], ["louder"]),
+        node("Add", ["louder", "base"], ["Identity:0"]),
+    ]
+    weights = {"first": np.array([[1, 0, 0]], np.float32), "base": np.array([[1, 2, 3]], np.float32)}
+    return graph(nodes, {"input_1": (FLOAT, [1, 144160])}, {"Identity:0": (FLOAT, [1, 3])}, weights)
+
+
+def yolox() -> onnx.ModelProto:
+    """640 x 640 pixels -> 8400 cells of 3 classes."""
+    table = generator.uniform(-1, 1, (1, 8400, 8)).astype(np.float32)
+    table[..., 4:] = np.abs(table[..., 4:])
+    return graph(
+        [node("Identity", ["table"], ["output"])],
+        {"images": (FLOAT, [1, 3, 640, 640])},
+        {"output": (FLOAT, [1, 8400, 8])},
+        {"table": table},
+    )
+
+
+GRAPHS = {"resnet": classifier, "yolox_s": yolox, "version-RFB-320": ultraface, "sig_bak_ovr": dnsmos}
+NAMES = {"classes": LABELS, "coco": ["person", "car", "dog"], "face": ["face"], "dnsmos": ["SIG", "BAK", "OVRL"]}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.split()[5])
+def test_commands_of_the_page_make_bundles_that_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, lines in NAMES.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+    arguments = shlex.split(command)[4:]
+    onnx.save(GRAPHS[arguments[1].removesuffix(".onnx")](), tmp_path / arguments[1])
+    result = CliRunner().invoke(app, arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    made = read(tmp_path / arguments[2])
+    model = Model(made)
+    row = model.encode(made.example().parts, {})
+    answer = model.decode(row | model.run([row])[0], made.manifest.inputs)["outputs"]
+    assert len(next(iter(next(iter(answer.values())).values()))) > 0
+
+
+def test_there_are_commands_on_the_page() -> None:
+    assert {shlex.split(command)[5].removesuffix(".onnx") for command in COMMANDS} == GRAPHS.keys()
+
+
+def test_a_judge_of_speech_is_served_with_its_polynomials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNSMOS: a short recording is repeated to fill the window, a long one keeps its head."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dnsmos.txt").write_text("\n".join(NAMES["dnsmos"]))
+    onnx.save(dnsmos(), tmp_path / "sig_bak_ovr.onnx")
+    command = next(command for command in COMMANDS if "dnsmos" in command)
+    assert CliRunner().invoke(app, shlex.split(command)[4:]).exit_code == 0
+    with serve(tmp_path / "bundles" / "dnsmos") as server:
+        for seconds in (0.5, 12):
+            sound = senses.wav(0.25, seconds, 16000)
+            values = server.predict(audio=sound).raise_for_status().json()["outputs"]["regression"]["values"]
+            polynomials = [[-0.08397278, 1.22083953, 0.0052439], [-0.13166888, 1.60915514, -0.39604546],
+                           [-0.06766283, 1.11546468, 0.04602535]]  # fmt: skip
+            expected = [np.polyval(each, x) for each, x in zip(polynomials, (1.25, 2, 3), strict=True)]
+            np.testing.assert_allclose(list(values.values()), expected, atol=1e-4)
+            assert list(values) == NAMES["dnsmos"]
