@@ -175,6 +175,15 @@ def test_what_follows_the_last_boundary_is_no_part() -> None:
     assert read(form((field("text"), b"a")) + b"epilogue (RFC 2046, 5.1.1)") == {"text": b"a"}
 
 
+@pytest.mark.parametrize("padding", [b" ", b"\t", b" " * 70])
+def test_blanks_after_a_boundary_are_padding(padding: bytes) -> None:
+    body = form((field("text"), b"a"), (file("image"), b"b"))
+    line = b"--" + BOUNDARY.encode()
+    assert read(body.replace(line + b"\r\n", line + padding + b"\r\n")) == {"text": b"a", "image": b"b"}
+    with pytest.raises(Malformed):
+        read(body.replace(line + b"\r\n", line + padding + b"x\r\n"))
+
+
 def test_an_empty_form_has_no_parts() -> None:
     assert read(form()) == {}
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from service.errors import Malformed
 
 BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, 5.1.1
+PADDING = re.compile(rb"[ \t]{1,70}")  # that gateways may add to the line of a boundary (RFC 2046, 5.1.1)
 HEADERS = 4096  # bytes of one segment's header block
 LINES = 8  # of it; RFC 7578 knows three
 LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
@@ -57,6 +58,9 @@ def segments(body: bytes, boundary: str, most: int) -> Iterator[Segment]:
         count += 1
         if count > most:
             raise Malformed(f"more than {most} parts", limit=most)
+        if end != b"\r\n" and (padding := PADDING.match(body, at)):
+            at = padding.end()
+            end = body[at : at + 2]
         start = body.find(b"\r\n\r\n", at, at + HEADERS)
         if end != b"\r\n" or start < 0:
             raise Malformed("not valid multipart/form-data: a boundary without a header block of a part")
