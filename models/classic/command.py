@@ -19,7 +19,7 @@ from models.table import card, found, rows
 from models.table.columns import REGRESSION, Plan
 from models.table.degrade import degraded
 from models.table.evaluation import Evaluation
-from models.table.manifest import PRESENT, filled, folder_for, manifest, output, read_example
+from models.table.manifest import PRESENT, filled, folder_for, manifest, output, read_example, usual
 from models.table.robust import curves
 from models.table.rows import Rows, fewer
 from models.table.scores import Scores, Subset, having, number, scores, subsets, title
@@ -185,8 +185,9 @@ def export(folder: Path, to: Path) -> float:
     values = session.run(None, {name: each[None] for name, each in row.items()})
     outputs = {name: each[0] for name, each in zip(names, values, strict=True)}
     described = {name: output(name, task, task.coverage, task.unit) for name, task in recipe.tasks.items()}
+    prior = usual(recipe.tasks, test.targets)
     written = bundle.write(
-        to, manifest(recipe.name, recipe.version, recipe.parts, described, ()), example, row, outputs
+        to, manifest(recipe.name, recipe.version, recipe.parts, described, (), prior), example, row, outputs
     )
     difference = parity(folder, recipe, Model(written), test)
     if not difference <= TOLERANCE:

@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from models.heads.regress import RegressionSpec
 from models.table.columns import axes
-from models.table.manifest import PRESENT, WEIGHTS, filled, folder_for, manifest, output, read_example
+from models.table.manifest import PRESENT, WEIGHTS, filled, folder_for, manifest, output, read_example, usual
 from models.table.network import Network
 from models.table.rows import Rows
 from models.table.scores import subsets
@@ -48,14 +49,14 @@ def export(net: Network, work: Path, test: Rows, folder: Path) -> tuple[Bundle, 
     results = net.outputs()
     whole = filled(row, test.blank, names)
     outputs = dict(zip(results, (values[0] for values in said(net, names, [whole])), strict=True))
-    written = bundle.write(folder, described(net), example, row, outputs)
+    written = bundle.write(folder, described(net, usual(recipe.tasks, test.targets)), example, row, outputs)
     difference = parity(net, Model(written), whole, test, names)
     if not difference <= TOLERANCE:
         raise ValueError(f"the exported graph differs from torch by {difference:.2g}, allowed is {TOLERANCE:g}")
     return written, difference
 
 
-def described(net: Network) -> Manifest:
+def described(net: Network, prior: Mapping[str, list[float]]) -> Manifest:
     recipe = net.recipe
     outputs = {}
     for name, task in recipe.tasks.items():
@@ -63,7 +64,7 @@ def described(net: Network) -> Manifest:
         coverage, unit = (head.coverage, head.unit) if isinstance(head, RegressionSpec) else (0.0, None)
         outputs[name] = output(name, task, coverage, unit)
     weights = (WEIGHTS,) if net.labelled else ()
-    return manifest(recipe.name, recipe.version, recipe.parts, outputs, weights)
+    return manifest(recipe.name, recipe.version, recipe.parts, outputs, weights, prior)
 
 
 def write_graph(net: Network, names: list[str], test: Rows, path: Path) -> None:

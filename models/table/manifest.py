@@ -10,7 +10,7 @@ import numpy as np
 from models.table.columns import ANOMALY, CLASSIFICATION, EMBEDDING, REGRESSION, Column, Target
 from service import bundle
 from service.bundle import Manifest
-from service.types import FLOAT, Row
+from service.types import FLOAT, Array, Row
 
 PRESENT = "present"
 WEIGHTS = "modality_weights"
@@ -46,8 +46,9 @@ def manifest(
     parts: Mapping[str, Column],
     outputs: Mapping[str, Any],
     weights: Sequence[str] = (WEIGHTS,),
+    prior: Mapping[str, list[float]] | None = None,
 ) -> Manifest:
-    """`outputs`: task -> as `output` says it."""
+    """`outputs`: task -> as `output` says it; `prior`: as `usual` says it."""
     return Manifest.model_validate(
         {
             "schema": 1,
@@ -55,9 +56,29 @@ def manifest(
             "version": version,
             "inputs": {part: column.input.model_dump(exclude_unset=True) for part, column in parts.items()},
             "missing": {"policy": "mask", "tensor": PRESENT},
+            "prior": prior or {},
             "outputs": {**outputs, **{each: {"kind": "weights", "tensor": each} for each in weights}},
         }
     )
+
+
+def usual(tasks: Mapping[str, Target], targets: Mapping[str, Array]) -> dict[str, list[float]]:
+    """Output tensor -> the answer where nothing is known: how often rows of the table have each label (one more seen of
+    each, so that none is impossible), the mean of their numbers, nothing unusual. What explanations count from."""
+    found = {}
+    for name, task in tasks.items():
+        tensor, *_ = answers(name, task)
+        if task.kind == ANOMALY:
+            found[tensor] = [0.0]
+        elif task.kind == CLASSIFICATION:
+            counts = np.bincount(targets[name][targets[name] >= 0], minlength=len(task.labels)) + 1
+            found[tensor] = (counts / counts.sum()).tolist()
+        elif task.kind != EMBEDDING:
+            values = targets[name].reshape(len(targets[name]), -1).astype(np.float64)
+            more = task.kind != REGRESSION  # a yes and a no
+            seen = np.maximum((~np.isnan(values)).sum(0), 1)
+            found[tensor] = ((np.nansum(values, 0) + more) / (seen + 2 * more)).tolist()
+    return found
 
 
 def answers(name: str, target: Target) -> list[str]:

@@ -24,7 +24,8 @@ def describe(served: Served, limits: Limits) -> dict[str, Any]:
         "limits": {name: value for name, value in limits.model_dump().items() if name in Limits.model_fields},
         "controls": sorted(model.controls),
         "explains": {
-            "parts": shapley.unexplainable(model) is None,
+            "parts": (why := shapley.unexplainable(model)) is None,
+            **({"why": why} if why else {}),
             "outputs": [name for name, output in manifest.outputs.items() if output.explains],
         },
         "variant": model.bundle.variant,

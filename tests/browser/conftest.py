@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from service.bundle import Bundle
-from tests import senses
+from tests import senses, test_boxes
 from tests.process import ROOT, Server, serve
 
 DIGITS = ROOT / "models/bundles/digits"
@@ -18,11 +18,16 @@ ARGUMENTS = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-u
 @pytest.fixture(scope="session")
 def server(bundle: Bundle, folder: Path) -> Iterator[Server]:
     box = {"kind": "regression", "tensor": "measures", "names": ["words", "light", "noise"]}
-    other = senses.write(folder / "values", "values", outputs={"measures": box})
-    seen = {"kind": "embedding", "tensor": "measures"}
+    vector = {"kind": "embedding", "tensor": "measures"}
     needs = {"values": ["text", "audio"]}
-    careful = senses.write(folder / "careful", "careful", outputs={"values": box, "vector": seen}, needs=needs)
-    with serve(DIGITS, bundle.folder, other.folder, careful.folder) as running:
+    others = [
+        senses.write(folder / "values", "values", outputs={"measures": box}),
+        senses.write(folder / "careful", "careful", outputs={"values": box, "vector": vector}, needs=needs),
+        senses.write(folder / "vectors", "vectors", outputs={"meaning": vector}),
+        senses.write(folder / "browser" / "strict", "strict", policy="reject"),
+        test_boxes.write(folder / "letterbox", "letterbox"),
+    ]
+    with serve(DIGITS, bundle.folder, *(other.folder for other in others)) as running:
         yield running
 
 

@@ -18,11 +18,15 @@ from models.classic import command as classic
 from models.classic import frozen
 from models.options import bars, console
 from models.table import check, command, draft, fit, lines, measure, recipe, rows, scores
-from models.table.columns import Kind, Plan
+from models.table.columns import Kind, Plan, Target
 from models.table.degrade import degrade
+from models.table.manifest import usual
 from models.table.start import Run, prepared
 from service.bundle import read
+from service.explain import shapley, target
+from service.explain.places import answered
 from service.model import Model
+from service.types import NOTHING
 from tests.models import tables
 from tests.process import ROOT, environment, serve
 
@@ -111,6 +115,33 @@ def test_three_kinds_of_task_are_trained_together_and_served(tmp_path: Path) -> 
     low, high = answer["level"]["interval"]
     assert low < answer["level"]["value"] < high
     assert {entry["label"] for entry in answer["signs"]["top"]} == {"busy", "calm"}
+    row |= model.run([row])[0]
+    for output in ("label", "level", "signs"):
+        chosen = target.choose(model.manifest.outputs, row, NOTHING, {"output": output})
+        said = answered(shapley.explained(model, row, list(parts), chosen), model.run)
+        total = sum(part["value"] for part in said["parts"].values())
+        assert total == pytest.approx(said["all"] - said["none"], abs=1e-5)
+
+
+def test_where_nothing_is_known_labels_are_as_frequent_as_in_the_table() -> None:
+    tasks = {
+        "a": Target(kind="classification", columns=["a"], labels=["x", "y"]),
+        "b": Target(kind="multilabel", columns=["b"], labels=["u", "v"]),
+        "c": Target(kind="regression", columns=["c", "d"]),
+        "e": Target(kind="anomaly"),
+    }
+    unknown = np.nan
+    targets = {
+        "a": np.array([0, 0, 1, -1]),
+        "b": np.array([[1, 0], [1, unknown], [unknown, unknown], [0, 0]], np.float32),
+        "c": np.array([[1, 10], [3, unknown], [unknown, 20], [5, 30]], np.float32),
+        "e": np.zeros(4, np.int64),
+    }
+    found = usual(tasks, targets)
+    assert found["a_probabilities"] == pytest.approx([3 / 5, 2 / 5])
+    assert found["b_probabilities"] == pytest.approx([3 / 5, 1 / 4])
+    assert found["c_value"] == pytest.approx([3, 20])
+    assert found["e_score"] == [0]
 
 
 def test_a_yes_or_no_is_answered_as_two_classes_of_one_sigmoid(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ export async function predict(name, contents, query, signal) {
   const started = performance.now();
   const answer = await call(path, { method: "POST", body: form(contents), signal });
   const document = await answer.json();
-  return { ...document, stages: stages(answer.headers.get("server-timing") || ""), milliseconds: performance.now() - started };
+  return { ...document, document, stages: stages(answer.headers.get("server-timing") || ""), milliseconds: performance.now() - started };
 }
 
 export async function explain(name, contents, query, signal) {

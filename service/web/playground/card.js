@@ -2,15 +2,23 @@
 
 import { h } from "./dom.js";
 
+const ENOUGH = 160; // characters of a summary
+
 export function card(markdown) {
   const blocks = markdown.replaceAll("\r\n", "\n").replace(/^---\n[\s\S]*?\n---\n/, "").split(/\n{2,}|\n(?=#)/);
   return blocks.map((block) => block.trim()).filter(Boolean).map(element);
 }
 
-// The first paragraph that is prose.
+// The first sentence of the first paragraph that is prose, and the next while there is room.
 export function summary(markdown) {
-  const prose = card(markdown).find((block) => block.tagName === "P" && block.textContent.length > 20);
-  return prose ? prose.textContent : "";
+  const prose = card(markdown).map((block) => (block.tagName === "DIV" ? block.querySelector("p") : block)).find((block) => block && block.tagName === "P" && block.textContent.length > 20);
+  const sentences = prose ? prose.textContent.match(/.+?[.!?](?=\s|$)|.+$/g) : [];
+  let said = sentences[0] || "";
+  for (const sentence of sentences.slice(1)) {
+    if (said.length + sentence.length > ENOUGH) break;
+    said += sentence;
+  }
+  return said;
 }
 
 function element(block) {

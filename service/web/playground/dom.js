@@ -1,4 +1,4 @@
-// The few lines that make elements, so that no markup is ever built from strings.
+// The few lines that make elements, so that no markup is ever built from strings; and numbers as people read them.
 
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -18,19 +18,24 @@ export function button(text, onclick, more = {}) {
   return h("button", { type: "button", onclick, ...more }, text);
 }
 
-// A row of a table of bars: a name, a bar from `from` to `to` (0 to 1), a number in words.
-export function row(name, from, to, number, kind = "") {
+// A row of a table of bars: a name, a bar from `from` to `to` (0 to 1), numbers in words.
+export function row(name, from, to, numbers, kind = "") {
   const fill = h("div", { class: `fill ${kind}` });
   fill.style.left = `${100 * Math.min(from, to)}%`;
   fill.style.width = `${100 * Math.abs(to - from)}%`;
-  return h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, h("div", { class: "track" }, fill)), h("td", { class: "number" }, number));
+  return h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, h("div", { class: "track" }, fill)),
+    ...[numbers].flat().map((one) => h("td", { class: "number" }, one)));
 }
 
-export function bars(caption, rows) {
-  return h("table", { class: "bars" }, h("caption", {}, caption), h("tbody", {}, ...rows));
+export function bars(caption, rows, heads) {
+  const head = heads && h("thead", {}, h("tr", {}, ...heads.map((one) => h("th", { scope: "col" }, one))));
+  return h("table", { class: "bars" }, h("caption", {}, caption), head, h("tbody", {}, ...rows));
 }
 
+// Never 0 % or 100 % of what is neither.
 export function percent(value) {
+  if (value > 0 && value < 0.0005) return "< 0.1 %";
+  if (value < 1 && value >= 0.9995) return "> 99.9 %";
   return `${(100 * value).toFixed(1)} %`;
 }
 
@@ -40,7 +45,7 @@ export function short(value) {
 }
 
 export function signed(value) {
-  return (value < 0 ? "−" : "+") + Math.abs(value).toFixed(3);
+  return (value < 0 ? "−" : "+") + short(Math.abs(Number(value.toFixed(6))));
 }
 
 // Red speaks for the answer, blue against it; `value` from -1 to 1.

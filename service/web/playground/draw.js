@@ -6,6 +6,11 @@ const SIDE = 280; // pixels
 const STEPS = 30; // that can be undone
 const OFTEN = 250; // milliseconds between answers while a line is drawn
 
+let resting = Promise.resolve(); // until no line is being drawn
+
+// What comes in may move the sheet: not under the hand.
+export const settled = () => resting;
+
 export function sheet(changed) {
   const canvas = h("canvas", { class: "draw", width: SIDE, height: SIDE, role: "img", "aria-label": "Sheet to draw on with mouse, pen or finger" });
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -42,8 +47,10 @@ export function sheet(changed) {
     last = to;
     if (performance.now() - told > OFTEN) tell();
   };
+  let rest = () => {};
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
+    resting = new Promise((done) => (rest = done));
     keep();
     last = place(event);
     line(last);
@@ -53,6 +60,7 @@ export function sheet(changed) {
     canvas.addEventListener(end, () => {
       if (last) tell();
       last = null;
+      rest();
     });
   }
 

@@ -1,15 +1,18 @@
 // The playground: what is put in goes to Braid at once, and what comes back is shown.
 
-import { answer, contributions, timing } from "./answers.js";
+import { answer, brief, contributions, timing } from "./answers.js";
 import * as api from "./api.js";
 import { card, summary } from "./card.js";
 import { bars, byId, h, row } from "./dom.js";
+import { settled } from "./draw.js";
 import { panel } from "./parts.js";
 import { snippets } from "./snippets.js";
+import { gives, places as sentence, takes } from "./words.js";
 
 const PAUSE = 120; // milliseconds after the last change
 const CHEAP = 1; // seconds that places may cost without being asked for
 const ROWS = 150; // of the graph that they cost about
+const AGAIN = 1000; // milliseconds, while a model is loading
 
 let model = null;
 let panels = [];
@@ -17,11 +20,18 @@ let controls = {};
 let chosen = null; // the output and label to explain, if not the best one
 let pending = null; // of the request on its way
 let timer = 0;
-let found = null; // places
+let found = null; // places: part -> where in it
+let target = ""; // that they speak for
+let scale = "";
 
 async function start() {
   const listed = await api.models();
-  if (!listed.length) throw new api.Problem(0, { title: "No model", detail: "Braid serves no model yet." });
+  if (!listed.length) {
+    byId("state").textContent = "The models are still loading …";
+    setTimeout(() => start().catch(trouble), AGAIN);
+    return;
+  }
+  byId("state").textContent = "";
   byId("model").replaceChildren(...listed.map(({ id }) => h("option", { value: id }, id)));
   byId("choice").hidden = listed.length < 2;
   const asked = new URLSearchParams(location.search).get("model");
@@ -31,40 +41,53 @@ async function start() {
 
 async function choose(name) {
   model = await api.model(name);
-  byId("name").textContent = `${model.id} ${model.version}`;
-  const takes = Object.entries(model.inputs).map(([part, { kind }]) => ({ image: "a picture", audio: "a sound", text: "a text" })[kind] || part);
-  const all = Object.values(model.inputs).every(({ required }) => required);
-  const which = takes.length === 1 ? takes[0] : `${all ? "" : "any of "}${takes.slice(0, -1).join(", ")} ${all ? "and" : "or"} ${takes.at(-1)}`;
-  byId("summary").textContent = `Takes ${which}; gives ${Object.keys(model.outputs).filter((output) => model.outputs[output].kind !== "weights").join(", ")}. ${summary(model.card || "")}`;
+  document.title = `Braid: ${model.id}`;
+  byId("name").textContent = model.id;
+  byId("version").textContent = `version ${model.version}`;
+  byId("summary").textContent = summary(model.card || "");
+  byId("takes").replaceChildren(...about());
   byId("card").hidden = !model.card;
   byId("text").replaceChildren(...card(model.card || ""));
-  panels = Object.entries(model.inputs).map(([part, spec]) => panel(part, spec, model.limits, changed));
+  panels = Object.entries(model.inputs).filter(([part]) => !candidates().includes(part)).map(([part, spec]) => panel(part, spec, model.limits, changed));
   byId("parts").replaceChildren(...panels.map(({ element }) => element));
   fields();
   const where = model.explains.outputs.length > 0;
-  byId("where").hidden = !where;
+  byId("where").hidden = true;
   byId("alone").hidden = !model.explains.parts || panels.length < 2;
   byId("places").checked = where && ROWS * Number(model.calibration.run_seconds["1"] || 0) < CHEAP;
+  byId("shown").hidden = true;
   chosen = null;
   changed();
 }
 
+// Text parts that only stand for the labels that a request names.
+function candidates() {
+  return Object.values(model.outputs).filter(({ kind }) => kind === "zero_shot").map((output) => output.candidates);
+}
+
+function about() {
+  const outputs = Object.entries(model.outputs).filter(([, { kind }]) => kind !== "weights");
+  const inputs = Object.fromEntries(Object.entries(model.inputs).filter(([part]) => !candidates().includes(part)));
+  return [["Give it", takes(inputs)], ...outputs.map(([name, spec]) => [`It says “${name}”`, gives(spec)])].flatMap(([term, said]) => [h("dt", {}, term), h("dd", {}, said)]);
+}
+
 // Fields for what the model's outputs can be asked for.
 function fields() {
-  const texts = Object.entries(model.inputs).find(([, { kind }]) => kind === "text");
-  const compare = Object.values(model.outputs).some(({ kind }) => kind === "embedding") && texts;
+  const specs = Object.values(model.outputs);
+  const texts = Object.values(model.inputs).some(({ kind }) => kind === "text");
+  const template = specs.map((spec) => spec.template).find(Boolean) || "This is a photo of {}.";
+  const threshold = specs.map((spec) => spec.threshold).find((value) => value !== undefined);
   const make = {
-    labels: () => h("textarea", { placeholder: "One candidate a line" }),
-    template: () => h("input", { placeholder: "This is a photo of {}." }),
-    threshold: () => h("input", { type: "number", min: "0", step: "0.05" }),
+    labels: ["Candidates: which of these is it?", () => h("textarea", { placeholder: "One candidate a line, such as\na cat\na dog" })],
+    template: ["Sentence, with {} where a candidate goes", () => h("input", { placeholder: template })],
+    threshold: ["Threshold: how sure it must be", () => h("input", { type: "number", step: "any", placeholder: threshold ?? "" })],
+    compare: ["Which of these texts is nearest?", () => h("textarea", { placeholder: "One text a line, to be compared with what is above" })],
   };
-  const titles = { labels: "Candidates", template: "Template", threshold: "Threshold" };
-  controls = Object.fromEntries((model.controls || []).filter((name) => name in make).map((name) => [name, make[name]()]));
-  if (compare) controls.compare = h("textarea", { placeholder: "One text a line" });
-  titles.compare = "Which of these texts is nearest?";
-  byId("controls").replaceChildren(...Object.entries(controls).map(([name, field]) => {
-    field.addEventListener("input", changed);
-    return h("section", { class: "box" }, h("label", {}, h("h3", {}, titles[name]), field));
+  const known = [...(model.controls || []), ...(specs.some(({ kind }) => kind === "embedding") && texts ? ["compare"] : [])].filter((name) => name in make);
+  controls = Object.fromEntries(known.map((name) => [name, make[name][1]()]));
+  byId("controls").replaceChildren(...known.map((name) => {
+    controls[name].addEventListener("input", changed);
+    return h("section", { class: "box" }, h("label", {}, h("h3", {}, make[name][0]), controls[name]));
   }));
 }
 
@@ -84,18 +107,28 @@ function contents() {
 function changed() {
   clearTimeout(timer);
   if (pending) pending.abort();
-  found = null;
   timer = setTimeout(() => show().catch(trouble), PAUSE);
+}
+
+// Before there is anything to say.
+function hint() {
+  const missing = panels.filter(({ name }) => model.inputs[name].required).map(({ name }) => name);
+  return h("ol", { class: "hint" },
+    h("li", {}, missing.length > 1 ? `Give ${missing.join(" and ")}: this model needs them all. ` : "Give at least one part, ", missing.length > 1 ? "Or " : "or ", h("strong", {}, "try the example"), "."),
+    h("li", {}, "The answer appears here at once, whenever something changes."),
+    model.explains.outputs.length ? h("li", {}, "Below it: which part decided, and where in it.") : null);
 }
 
 async function show() {
   const sent = contents();
   calm();
-  if (!Object.keys(sent).length) {
-    byId("answer").replaceChildren(h("p", { class: "hint" }, "Give at least one part, and the answer appears here."));
-    for (const id of ["why", "timing"]) byId(id).replaceChildren();
-    byId("code").hidden = true;
-    byId("state").textContent = "";
+  const short = panels.some(({ name }) => model.inputs[name].required && !(name in sent));
+  if (!Object.keys(sent).length || (short && panels.length > 1)) {
+    empty(hint());
+    return;
+  }
+  if (controls.labels && !lines(controls.labels).length) {
+    empty(h("p", { class: "hint" }, "Name candidates below what you send, one a line."));
     return;
   }
   pending = new AbortController();
@@ -108,15 +141,35 @@ async function show() {
   byId("state").textContent = "Working …";
   const said = await api.predict(model.id, sent, query, signal);
   byId("state").textContent = "";
-  const blocks = Object.entries(said.outputs).map(([name, one]) => answer(name, model.outputs[name], one, chosen, target));
+  const entries = Object.entries(said.outputs);
+  const blocks = entries.map(([name, one]) => answer(name, model.outputs[name], one, chosen, choice));
   byId("answer").replaceChildren(...blocks, ...(await nearest(said, signal)));
-  byId("why").replaceChildren(...(said.explanation ? [contributions(said.explanation)] : []));
+  byId("brief").textContent = entries.map(([name, one]) => brief(name, model.outputs[name], one)).join("; ");
+  byId("brief").hidden = false;
+  byId("where").hidden = !explained(sent).length;
+  byId("why").replaceChildren(...(said.explanation ? [contributions(said.explanation)] : silence(sent)));
   byId("timing").replaceChildren(timing(said.stages, said.milliseconds));
-  byId("code").replaceChildren(snippets(model.id, sent, plain));
+  byId("code").replaceChildren(snippets(model.id, sent, plain, said.document));
   byId("code").hidden = false;
-  const boxes = Object.values(said.outputs).flatMap(({ detections }) => detections || []);
-  for (const part of panels) if (part.kind === "image") part.boxes(boxes);
+  const boxes = entries.flatMap(([, { detections }]) => detections || []);
+  const labels = entries.flatMap(([name]) => model.outputs[name].labels || []);
+  for (const part of panels) if (part.kind === "image") part.boxes(boxes, labels);
   if (byId("places").checked && !byId("where").hidden) await places(sent, said.explanation, signal);
+  else heat(null);
+}
+
+// Why nothing is said of the parts, where there are several.
+function silence(sent) {
+  if (panels.length < 2 || model.explains.parts || !explained(sent).length) return [];
+  return [h("section", { class: "box" }, h("h3", {}, "What each part contributed"), h("p", { class: "soft" }, `Cannot be said: ${model.explains.why}.`))];
+}
+
+function empty(message) {
+  byId("answer").replaceChildren(message);
+  heat(null);
+  for (const id of ["why", "timing"]) byId(id).replaceChildren();
+  for (const id of ["code", "brief", "where"]) byId(id).hidden = true;
+  byId("state").textContent = "";
 }
 
 // The outputs with a number that these parts give.
@@ -132,18 +185,25 @@ async function places(sent, explanation, signal) {
   if (label) query.set("target", label);
   byId("state").textContent = "Looking where …";
   const alone = !byId("alone").hidden && byId("how").value === "alone";
-  const questions = (alone ? Object.entries(sent).map(([name, content]) => ({ [name]: content })) : [sent]).filter((parts) =>
-    explained(parts).some((name) => !output || name === output),
-  );
+  const single = alone ? Object.entries(sent).map(([name, content]) => ({ [name]: content })) : [];
+  const able = single.filter((parts) => explained(parts).some((name) => !output || name === output));
+  const questions = able.length ? able : [sent];
   const answers = await Promise.all(questions.map((question) => api.explain(model.id, question, query, signal)));
-  found = Object.assign({}, ...answers.map(({ parts }) => parts));
+  ({ target, scale } = answers[0]);
   byId("state").textContent = "";
-  heat();
+  await settled();
+  if (!signal.aborted) heat(Object.assign({}, ...answers.map(({ parts }) => parts)));
 }
 
-function heat() {
-  byId("fade").hidden = !found;
-  for (const part of panels) part.show(found && found[part.name] ? found[part.name] : null, Number(byId("strength").value) / 100);
+function heat(given) {
+  found = given;
+  byId("shown").hidden = !found;
+  const [against, its] = scale === "value" ? ["lowers", "raises"] : ["against", "for"];
+  byId("legend").replaceChildren(h("span", {}, `${against} ${target}`), h("span", { class: "ramp", "aria-hidden": "true" }), h("span", {}, `${its} ${target}`));
+  for (const part of panels) {
+    const mine = found && found[part.name] ? found[part.name] : null;
+    part.show(mine, Number(byId("strength").value) / 100, mine ? sentence(mine, target, scale) : "");
+  }
 }
 
 // The pasted texts by cosine to what was sent.
@@ -159,7 +219,8 @@ async function nearest(said, signal) {
   const own = vector(said, Object.keys(contents()).find((name) => name !== part) || part);
   const others = await Promise.all(texts.map((text) => api.predict(model.id, { [part]: text }, "", signal)));
   const ranked = texts.map((text, index) => [text, cosine(own, vector(others[index], part))]).sort((a, b) => b[1] - a[1]);
-  return [h("section", { class: "box" }, bars("Nearest texts, by cosine", ranked.map(([text, near]) => row(text, 0, Math.max(0, near), near.toFixed(3)))))];
+  const rows = ranked.map(([text, near]) => row(text, 0, Math.max(0, near), near.toFixed(3)));
+  return [h("section", { class: "box" }, h("h3", {}, "Nearest texts"), bars("Cosine of the vectors: 1 is the same, 0 has nothing to do with it", rows))];
 }
 
 function cosine(a, b) {
@@ -167,7 +228,7 @@ function cosine(a, b) {
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b) || 1);
 }
 
-function target(output, label) {
+function choice(output, label) {
   chosen = chosen && chosen.output === output && chosen.target === label ? null : { output, target: label };
   changed();
 }
@@ -175,7 +236,6 @@ function target(output, label) {
 function calm() {
   byId("trouble").hidden = true;
   for (const part of panels) part.complain(null);
-  heat();
 }
 
 // Said at the part that caused it, else above the answer.
@@ -186,11 +246,10 @@ function trouble(error) {
   const said = `${error.title}: ${error.message}`;
   const part = panels.find(({ name }) => name === error.part);
   if (part) part.complain(said);
+  empty(h("p", { class: "hint" }, part ? `No answer: see ${part.name}.` : "No answer."));
   byId("trouble").hidden = Boolean(part);
   byId("trouble").textContent = part ? "" : said;
   if (error.status === 401) byId("locked").hidden = false;
-  byId("answer").replaceChildren(h("p", { class: "hint" }, part ? `No answer: see ${part.name}.` : "No answer."));
-  byId("why").replaceChildren();
 }
 
 byId("model").addEventListener("change", () => choose(byId("model").value).catch(trouble));
@@ -207,13 +266,15 @@ byId("clear").addEventListener("click", () => {
   changed();
 });
 for (const id of ["places", "how"]) byId(id).addEventListener("change", changed);
-byId("strength").addEventListener("input", heat);
-byId("key").addEventListener("change", () => {
+byId("strength").addEventListener("input", () => heat(found));
+byId("locked").addEventListener("submit", (event) => {
+  event.preventDefault();
   api.unlock(byId("key").value);
   byId("locked").hidden = true;
   byId("trouble").hidden = true;
   (model ? Promise.resolve(changed()) : start()).catch(trouble);
 });
+new IntersectionObserver(([{ isIntersecting }]) => byId("brief").classList.toggle("seen", isIntersecting)).observe(byId("answer"));
 document.addEventListener("paste", (event) => {
   const [file] = event.clipboardData.files;
   const part = file && panels.find(({ kind }) => file.type.startsWith(`${kind}/`));

@@ -5,11 +5,11 @@ import { button, h } from "./dom.js";
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 const python = (text) => JSON.stringify(text).replace(/[\u007f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
-export function snippets(model, contents, query) {
+export function snippets(model, contents, query, answer) {
   const url = `${location.origin}/v1/models/${encodeURIComponent(model)}/predict${query ? `?${query}` : ""}`;
   const made = Object.values(contents).filter((content) => typeof content !== "string");
-  return h("details", {}, h("summary", {}, "The same from a command line or a program"),
-    ...downloads(made), block("curl", curl(url, contents)), block("Python", program(url, contents)));
+  return h("details", {}, h("summary", {}, "As a command, as a program, as JSON"),
+    ...downloads(made), block("curl", curl(url, contents)), block("Python", program(url, contents)), block("JSON", JSON.stringify(answer, null, 1)));
 }
 
 function curl(url, contents) {

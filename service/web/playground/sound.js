@@ -52,9 +52,9 @@ function wav(chunks, samples, rate) {
   return new File([view], "recording.wav", { type: "audio/wav" });
 }
 
-// The samples of the first channel, or null if the browser cannot read the file (Braid may well be able to).
-export async function decoded(file) {
-  const context = new OfflineAudioContext(1, 1, 16000);
+// The samples of the first channel at the model's rate, or null if the browser cannot read the file (Braid may well be able to).
+export async function decoded(file, rate) {
+  const context = new OfflineAudioContext(1, 1, Math.min(96000, Math.max(8000, rate || 16000)));
   try {
     const sound = await context.decodeAudioData(await file.arrayBuffer());
     return { samples: sound.getChannelData(0), rate: sound.sampleRate, seconds: sound.duration };

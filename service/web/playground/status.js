@@ -6,7 +6,7 @@ import { byId, h, short } from "./dom.js";
 const EVERY = 2000; // milliseconds
 const KEPT = 150; // readings: five minutes
 
-const histories = new Map(); // model -> readings
+const histories = new Map(); // model, or nothing for the server -> readings
 
 // Prometheus' text to [name, labels, value].
 export function samples(text) {
@@ -22,12 +22,27 @@ function reading(all, model) {
   return {
     at: performance.now() / 1000,
     answers: sum("braid_requests_total"),
-    failures: sum("braid_requests_total", ({ status }) => Number(status) >= 400),
+    refused: sum("braid_requests_total", ({ status }) => Number(status) >= 400 && Number(status) < 500),
+    failed: sum("braid_requests_total", ({ status }) => Number(status) >= 500),
     buckets: buckets.sort(([a], [b]) => a - b),
     rows: sum("braid_batch_size_sum"),
     batches: sum("braid_batch_size_count"),
     queue: sum("braid_queue_depth"),
     held: sum("braid_in_flight"),
+    queued: sum("braid_stage_seconds_sum", ({ stage }) => stage === "queue"),
+    waited: sum("braid_stage_seconds_count", ({ stage }) => stage === "queue"),
+  };
+}
+
+function whole(all) {
+  const sum = (name) => all.filter(([given]) => given === name).reduce((total, [, , value]) => total + value, 0);
+  return {
+    at: performance.now() / 1000,
+    cpu: sum("process_cpu_seconds_total"),
+    memory: sum("process_resident_memory_bytes") / 2 ** 20,
+    workers: sum("braid_workers"),
+    version: (all.find(([name]) => name === "braid_build_info") || ["", {}])[1].version,
+    since: sum("process_start_time_seconds"),
   };
 }
 
@@ -43,57 +58,80 @@ function quantile(share, before, after) {
   return 0;
 }
 
+function pairs(readings) {
+  return readings.slice(1).map((after, index) => [readings[index], after, after.at - readings[index].at]);
+}
+
+// Title, lines (name, numbers), unit.
 function series(readings) {
-  const pairs = readings.slice(1).map((after, index) => [readings[index], after, after.at - readings[index].at]);
-  const of = (compute) => pairs.map(([before, after, seconds]) => compute(before, after, seconds));
+  const of = (compute) => pairs(readings).map(([before, after, seconds]) => compute(before, after, seconds));
   const last = (name) => readings.slice(1).map((one) => one[name]);
   return [
-    ["Requests a second", [of((a, b, s) => (b.answers - a.answers) / s)], ""],
-    ["Answers of 4xx and 5xx a second", [of((a, b, s) => (b.failures - a.failures) / s)], ""],
-    ["Latency: p50, p99", [of((a, b) => 1000 * quantile(0.5, a, b)), of((a, b) => 1000 * quantile(0.99, a, b))], " ms"],
-    ["Waiting for a batch, in flight", [last("queue"), last("held")], ""],
-    ["Rows of a batch", [of((a, b) => (b.rows - a.rows) / Math.max(1, b.batches - a.batches))], ""],
+    ["Answers a second", [["all", of((a, b, s) => (b.answers - a.answers) / s)]], ""],
+    ["Refused and failed a second", [["refused", of((a, b, s) => (b.refused - a.refused) / s)], ["failed", of((a, b, s) => (b.failed - a.failed) / s)]], ""],
+    ["Time to the answer", [["p50", of((a, b) => 1000 * quantile(0.5, a, b))], ["p99", of((a, b) => 1000 * quantile(0.99, a, b))]], " ms"],
+    ["In flight, waiting for a batch", [["in flight", last("held")], ["waiting", last("queue")]], ""],
+    ["Wait for a batch", [["mean", of((a, b) => (1000 * (b.queued - a.queued)) / Math.max(1, b.waited - a.waited))]], " ms"],
+    ["Rows of a batch", [["mean", of((a, b) => (b.rows - a.rows) / Math.max(1, b.batches - a.batches))]], ""],
   ];
 }
 
 function plot(title, lines, unit) {
-  const most = Math.max(1e-9, ...lines.flat());
+  const most = Math.max(1e-9, ...lines.flatMap(([, values]) => values));
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", `0 0 ${KEPT} 100`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
-  lines.forEach((line, index) => {
+  lines.forEach(([, values], index) => {
     const path = document.createElementNS(svg.namespaceURI, "polyline");
-    path.setAttribute("points", line.map((value, x) => `${KEPT - line.length + x},${98 - (95 * value) / most}`).join(" "));
+    path.setAttribute("points", values.map((value, x) => `${KEPT - values.length + x},${98 - (95 * value) / most}`).join(" "));
     if (index) path.classList.add("second");
     svg.append(path);
   });
-  const now = lines.map((line) => short(line.at(-1) ?? 0) + unit).join(", ");
-  return h("div", { class: "plot" }, h("h3", {}, title), h("p", { class: "now" }, now), svg, h("p", { class: "soft" }, `most: ${short(most < 1e-6 ? 0 : most)}${unit}`));
+  const now = lines.flatMap(([name, values], index) => [index ? ", " : "", h("span", { class: index ? "second" : "" }, `${lines.length > 1 ? `${name} ` : ""}${Number((values.at(-1) ?? 0).toPrecision(3))}${unit}`)]);
+  return h("div", { class: "plot" }, h("h3", {}, title), h("p", { class: "now" }, ...now), svg, h("p", { class: "soft" }, `at most ${Number((most < 1e-6 ? 0 : most).toPrecision(3))}${unit}`));
 }
 
-function facts(model) {
-  const { calibration } = model;
-  const rows = Object.entries(calibration.run_seconds).map(([size, seconds]) => `${size}: ${short(1000 * seconds)} ms`);
-  return h("dl", {}, ...Object.entries({
-    Version: model.version,
-    Variant: model.variant || "the graph itself",
-    Providers: model.providers.join(", "),
-    "Graph runs": calibration.engine === "loop" ? "on the event loop" : `in ${calibration.lanes} thread(s), ${calibration.threads} inside the graph when alone`,
-    "Largest batch": calibration.batch,
-    "Time by rows": rows.join(", "),
-  }).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))]));
+function facts(entries) {
+  return h("dl", { class: "facts" }, ...Object.entries(entries).filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))));
+}
+
+function about({ version, variant, providers, calibration }) {
+  const times = Object.entries(calibration.run_seconds).map(([size, seconds]) => `${size}: ${short(1000 * seconds)} ms`);
+  return facts({
+    Version: version,
+    Variant: variant,
+    "Runs on": providers.join(", "),
+    "Graph runs": calibration.engine === "loop" ? "on the event loop" : `in ${calibration.lanes} thread${calibration.lanes > 1 ? "s" : ""}, on ${calibration.threads} core${calibration.threads > 1 ? "s" : ""} when alone`,
+    "Largest batch": `${calibration.batch} rows`,
+    "Time a row, by rows of a batch": times.join(", "),
+  });
+}
+
+function keep(name, one) {
+  const readings = [...(histories.get(name) || []), one].slice(-KEPT);
+  histories.set(name, readings);
+  return readings;
+}
+
+function server(all) {
+  const readings = keep("", whole(all));
+  const { version, workers, since } = readings.at(-1);
+  const cpu = pairs(readings).map(([before, after, seconds]) => (after.cpu - before.cpu) / seconds);
+  byId("server").hidden = false;
+  byId("server").replaceChildren(
+    facts({ Braid: version, Workers: workers, Since: new Date(1000 * since).toLocaleString() }),
+    h("div", { class: "plots" }, plot("Cores in use", [["all", cpu]], ""), plot("Memory of all workers", [["all", readings.slice(1).map(({ memory }) => memory)]], " MiB")),
+  );
 }
 
 async function look() {
   const [models, text] = await Promise.all([api.models(), api.call("/metrics").then((answer) => answer.text())]);
   const all = samples(text);
+  server(all);
   byId("models").replaceChildren(...models.map((model) => {
-    const readings = histories.get(model.id) || [];
-    readings.push(reading(all, model.id));
-    histories.set(model.id, readings.slice(-KEPT));
-    const plots = series(readings).map(([title, lines, unit]) => plot(title, lines, unit));
-    return h("section", { class: "box", "aria-label": model.id }, h("h2", {}, model.id), facts(model), h("div", { class: "plots" }, ...plots));
+    const plots = series(keep(model.id, reading(all, model.id))).map(([title, lines, unit]) => plot(title, lines, unit));
+    return h("section", { class: "box", "aria-label": model.id }, h("h2", {}, model.id), about(model), h("div", { class: "plots" }, ...plots));
   }));
   byId("state").textContent = models.length ? "Ready" : "Loading";
   byId("trouble").hidden = true;
@@ -111,7 +149,8 @@ async function again() {
   setTimeout(again, EVERY);
 }
 
-byId("key").addEventListener("change", () => {
+byId("locked").addEventListener("submit", (event) => {
+  event.preventDefault();
   api.unlock(byId("key").value);
   byId("locked").hidden = true;
 });
