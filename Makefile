@@ -20,10 +20,10 @@ serve: .venv/serve  ## serve the digits model on http://127.0.0.1:8000 (BUNDLES=
 	$(BIN)/braid serve $(BUNDLES)
 
 test: .venv/dev  ## the whole suite that needs no torch
-	$(BIN)/pytest --ignore tests/models --ignore tests/browser --ignore tests/clients --ignore tests/ops
+	$(BIN)/pytest --ignore tests/models --ignore tests/browser --ignore tests/clients --ignore tests/ops --ignore tests/fuzz --ignore tests/soak
 
 check: lint types .venv/fuzz/ready .venv/audit/ready test .venv/torch .venv/kserve/ready tests/clients/typescript/node_modules  ## what CI runs: format, lint, types, tests, those with a browser and others' clients, those of models/ with torch
-	$(BIN)/pytest tests/browser tests/clients tests/ops
+	$(BIN)/pytest tests/browser tests/clients tests/ops tests/fuzz tests/soak tests/test_supply.py
 	$(BIN)/pytest tests/models
 
 lint: .venv/dev  ## format and lint, changing nothing

@@ -2,7 +2,7 @@
 
 libFuzzer mutates the seeds and keeps what reaches new code of ours; of the libraries underneath only the outcome is
 seen. What it finds is left in the folder of --keep as crash-*, and belongs, made small, into tests/fuzz/corpus/TARGET,
-where the ordinary suite replays it.
+where `make check` replays it.
 """
 
 import argparse
