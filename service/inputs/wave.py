@@ -114,7 +114,7 @@ def resample(samples: Array, original: int, rate: int) -> Array:
 
 
 def filled(resampled: Array, count: int, original: int, rate: int) -> Array:
-    length = math.ceil(count * rate / original)
+    length = math.ceil(count * (rate / original))  # one more than need be where the quotient is rounded up, as there
     return np.pad(resampled[:length], (0, max(0, length - len(resampled))))
 
 
