@@ -1,110 +1,29 @@
 """The folder: manifest.yaml <-> Manifest, digests of its files, and the one example that proves it."""
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from service import graph
 from service.errors import BundleError
 from service.files import LFS as LFS
 from service.files import arrays as arrays
 from service.files import check, digest, regular
-from service.kinds import Input, Output
+from service.manifest import GRAPH as GRAPH  # who reads a bundle finds its manifest here, too
+from service.manifest import NAME as NAME
+from service.manifest import Manifest as Manifest
 from service.types import Row, Spec
 
-MANIFEST, GRAPH, CARD, EXAMPLE = "manifest.yaml", "model.onnx", "README.md", "example"
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+MANIFEST, CARD, EXAMPLE = "manifest.yaml", "README.md", "example"
 REPLAYED = (f"{EXAMPLE}/row.npz", f"{EXAMPLE}/outputs.npz")
 OUTPUT_TOLERANCE = 1e-4  # another CPU's convolutions are off by 1e-6
 TEXT = 16 * 2**20  # bytes of a manifest or a card
-Name = Annotated[str, Field(pattern=NAME)]
 Vouch = Callable[[Path, bytes], None]
-
-
-class Missing(Spec):
-    """An absent part: `mask` tells the graph by `tensor` (batch, parts), 1 where there; `reject` is a 422.
-
-    `blank`: zeros stand for it, among them its own mask, length or count, or what a text's `absent` says.
-    """
-
-    policy: Literal["mask", "reject", "blank"] = "reject"
-    tensor: str | None = None
-
-    @model_validator(mode="after")
-    def names_its_tensor(self) -> "Missing":
-        if (self.policy == "mask") != (self.tensor is not None):
-            raise ValueError("policy mask names a tensor, the others none")
-        return self
-
-
-class Variant(Spec):
-    """The same graph in other numbers, such as float16 or int8; `python -m models quantize` writes them."""
-
-    file: str
-    tolerance: float = Field(
-        gt=0, description="largest difference of an output of the example, relative to max(1, |x|)"
-    )
-
-
-class Manifest(Spec):
-    schema_: Literal[1] = Field(alias="schema")
-    name: Name
-    version: str = "1"
-    inputs: dict[Name, Input] = Field(min_length=1, description="part name -> how its bytes become tensors")
-    missing: Missing = Missing()
-    outputs: dict[Name, Output] = Field(min_length=1, description="answer name -> what the tensor means")
-    needs: dict[Name, list[Name]] = Field({}, description="answer name -> parts, of which it takes one at least")
-    batch: int | None = Field(None, gt=0, description="rows of one run at most; 1: the graph never sees several")
-    constants: dict[str, bool | int | float | list[Any]] = Field(
-        {}, description="input of the graph that no part feeds -> a number for all of it, or nested lists of its shape"
-    )
-    whole: list[str] = Field([], description="inputs and outputs without a batch axis; rows then run one at a time")
-    wanted: list[str] = Field([], description="outputs of the graph that are computed, the others never are; all")
-    prior: dict[str, list[float]] = Field({}, description="output tensor -> the answer with no part at all")
-    variants: dict[Name, Variant] = Field({}, description="name -> another file of the graph, chosen by --variant")
-    reference: str = Field("training", description="whose are the example's row and outputs, which ours must equal")
-    sha256: dict[str, str] = Field({}, description="file -> digest; all files but the manifest and the card")
-
-    @model_validator(mode="after")
-    def needs_what_there_is(self) -> "Manifest":
-        for name, parts in self.needs.items():
-            if name not in self.outputs:
-                raise ValueError(f"needs: no output {name!r}; there are {', '.join(self.outputs)}")
-            if not parts or set(parts) - self.inputs.keys():
-                raise ValueError(f"needs: {name}: one or some of {', '.join(self.inputs)}")
-        return self
-
-    def given(self, used: Collection[str]) -> dict[str, Output]:
-        """The outputs that these parts are enough for."""
-        if not self.needs:
-            return self.outputs
-        left_out = {name for name, parts in self.needs.items() if not any(part in used for part in parts)}
-        return {name: output for name, output in self.outputs.items() if name not in left_out}
-
-    @model_validator(mode="after")
-    def blanks_can_be_told(self) -> "Manifest":
-        for name, spec in self.inputs.items() if self.missing.policy == "blank" else ():
-            given = spec.tensors.model_dump(exclude_none=True)
-            if not given.keys() & {"mask", "length", "count"} and getattr(spec, "absent", None) is None:
-                raise ValueError(f"missing: part {name!r} has no mask, length, count or absent that tells the graph")
-        return self
-
-    def graphs(self) -> list[str]:
-        return [GRAPH, *(variant.file for variant in self.variants.values())]
-
-    def files(self) -> list[str]:
-        """All that the manifest names."""
-        return self.graphs() + [file for spec in self.inputs.values() for file in spec.files()]
-
-    def labels(self) -> dict[str, list[str]]:
-        """Output -> its labels, of those that have some of their own."""
-        found = {name: getattr(output, "labels", None) for name, output in self.outputs.items()}
-        return {name: list(labels) for name, labels in found.items() if labels}
 
 
 class Example(NamedTuple):
@@ -128,6 +47,11 @@ class Bundle(Spec):
     @property
     def graph(self) -> Path:
         return self.folder / (self.manifest.variants[self.variant].file if self.variant else GRAPH)
+
+    @property
+    def graphs(self) -> list[Path]:
+        """Those that run."""
+        return [self.folder / file for file in self.manifest.graphs()] if self.manifest.towers else [self.graph]
 
     @property
     def tolerance(self) -> float:

@@ -142,6 +142,8 @@ def predict(
         list[str] | None, typer.Option(help="NAME=FILE for a part of any other name; may be repeated.")
     ] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="Labels in the answer.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="A candidate, where labels are the request's.")] = None,
+    template: Annotated[str | None, typer.Option(help="A sentence with {} in place of a label.")] = None,
 ) -> None:
     """Predict once, without a server, and print the same JSON.
 
@@ -153,11 +155,14 @@ def predict(
     }
     parts = {} if text is None else {"text": text.encode()}
     parts |= {name: contents(file) for name, file in files.items() if file is not None}
+    asked = Asked(top_k, labels=tuple(label) if label else None, template=template)
     row = model.encode(parts, {})
+    if asked.labels:
+        row |= model.candidates(parts, asked)
     document = {
         "model": model.manifest.name,
         "version": model.manifest.version,
-        **model.decode(row | model.run([row])[0], parts, Asked(top_k)),
+        **model.decode(row | model.run([row])[0], parts, asked),
     }
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from service import fits
+from service import fits, lanes
 from service.bundle import Bundle, Example
-from service.collate import Collate
-from service.engine import Engine, first_line, share
-from service.errors import BundleError, InvalidInput, MissingPart, RequestError, UnknownPart
+from service.engine import first_line
+from service.errors import BundleError, InvalidInput, Malformed, MissingPart, RequestError, UnknownPart
 from service.inputs import Audio, Image
 from service.isolation import Confinement, Decoders
+from service.lanes import Lanes
 from service.limits import DEFAULTS, Limits
+from service.outputs import ZeroShot
 from service.types import FLOAT, NOTHING, Array, Asked, Encode, Parts, Row, Stages
 
 ROW_TOLERANCE = 1e-4  # relative to max(1, |x|); a wrong resize is off by 1e-2, another CPU's FFT by 1e-6
@@ -35,9 +36,8 @@ class Model:
         """`confinement`: pictures and sounds are decoded in processes of their own."""
         self.bundle = bundle
         self.manifest = bundle.manifest
-        self._graph = share(bundle.graph, providers)
-        self.engine = self._engine(providers, threads=1)
-        self.wide: Engine | None = None
+        self._graphs = lanes.loaded(bundle, providers)
+        self.engine = Lanes(self.manifest, self._graphs, providers, threads=1)
         self._limits = limits
         apart = {name: spec for name, spec in self.manifest.inputs.items() if confinement and spec.kind != "text"}
         self.decoders = (
@@ -52,19 +52,17 @@ class Model:
             for name, spec in self.manifest.inputs.items()
             if self.manifest.missing.policy == "blank"
         }  # part -> what stands for it where it is absent, beside zeros
-        masked = {tensor for spec in self.manifest.inputs.values() for tensor in spec.masks()}
-        self._collate = Collate(self.engine.inputs, masked, 1 if self.manifest.whole else self.manifest.batch)
-        self._halves = [name for name, dtype in self.engine.types.items() if dtype is np.float16]
-        self._present = self.manifest.missing.tensor
-        self.controls = frozenset().union(*(output.controls for output in self.manifest.outputs.values()))
         try:
             fits.check(self.manifest, bundle.folder, self.engine.inputs, self.engine.outputs)
         except BundleError as error:
             raise BundleError(f"{bundle.folder}: {error}") from error
-
-    def _engine(self, providers: Sequence[str], threads: int) -> Engine:
-        said = self.manifest
-        return Engine(self._graph, providers, threads, constants=said.constants, whole=said.whole, wanted=said.wanted)
+        self.wide: Lanes | None = None
+        self._halves = [name for name, dtype in self.engine.types.items() if dtype is np.float16]
+        self._present = self.manifest.missing.tensor
+        self._demanded = self.manifest.demanded
+        kinds = [output for output in self.manifest.outputs.values() if isinstance(output, ZeroShot)]
+        self.zero_shot = next(iter(kinds), None)
+        self.controls = frozenset().union(*(output.controls for output in self.manifest.outputs.values()))
 
     @cached_property
     def example(self) -> Example:
@@ -74,7 +72,7 @@ class Model:
     @property
     def most(self) -> int | None:
         """The graph's own batch size, if it is not dynamic."""
-        return self._collate.most
+        return self.engine.most
 
     def bulk(self, parts: Parts) -> int:
         """At a glance, how much there is to decode: a few compressed bytes may hold many pixels or samples."""
@@ -118,7 +116,7 @@ class Model:
             return {self._present: np.array([name in parts for name in self.manifest.inputs], FLOAT)}
         if self.blanks:
             return joined(row for name, row in self.blanks.items() if name not in parts)
-        for name in self.manifest.inputs:
+        for name in self._demanded:
             if name not in parts:
                 return MissingPart("this model cannot do without it", part=name)
         return {}
@@ -135,6 +133,17 @@ class Model:
         assert isinstance(spec, Image | Audio)
         return spec.bare(data, self._limits)
 
+    def candidates(self, parts: Parts, asked: Asked) -> Row:
+        """What a row has of the labels that the request names; where there is a server, see Prompts.
+
+        Raises Malformed, MissingPart.
+        """
+        if self.zero_shot is None:
+            raise Malformed("this model's answers know no labels")
+        self.zero_shot.fit(parts)
+        rows = [self.encode_part(self.zero_shot.candidates, text.encode()) for text in self.zero_shot.prompts(asked)]
+        return self.zero_shot.compared(self.run(rows))
+
     def spans(self, name: str) -> Callable[[str], list[tuple[int, int]]]:
         """Of a text part: text -> from and to of its tokens, in characters."""
         spec = self.manifest.inputs[name]
@@ -146,30 +155,21 @@ class Model:
 
         Raises BundleError where it must be read again, and the folder holds another bundle by now.
         """
-        if isinstance(self._graph, Path):
+        if any(isinstance(graph, Path) for graph in self._graphs.values()):
             self.bundle.intact()
-        self.wide = self._engine(self.engine.providers, threads)
+        self.wide = Lanes(self.manifest, self._graphs, self.engine.providers, threads)
 
     def run(self, rows: Sequence[Row]) -> list[Row]:
         """One answer a row, in their order; rows share a run of the graph where their shapes allow it."""
-        return self._run(self.engine, rows)
+        return self.engine.run(rows)
 
     def run_alone(self, rows: Sequence[Row]) -> list[Row]:
         """The same, on all threads: fastest for who is alone, wasteful in company."""
-        return self._run(self.wide or self.engine, rows)
-
-    def _run(self, engine: Engine, rows: Sequence[Row]) -> list[Row]:
-        answers: list[Row] = [{} for _ in rows]
-        for group in self._collate.groups(rows):
-            outputs = engine(self._collate.feed([rows[i] for i in group]))
-            for name, batch in zip(self.engine.outputs, outputs, strict=True):
-                for i, values in zip(group, batch, strict=True):
-                    answers[i][name] = values
-        return answers
+        return (self.wide or self.engine).run(rows)
 
     def shrink(self) -> None:
         """Gives back the memory that batches larger than usual have taken."""
-        self.engine.shrink(self._collate.feed([self.example.row]))
+        self.engine.shrink(self.example.row)
 
     def decode(self, row: Row, used: Collection[str], asked: Asked = NOTHING, *, raw: bool = False) -> dict[str, Any]:
         """`outputs` and `parts` of the answer; with `raw` the graph's outputs as well.
@@ -177,7 +177,7 @@ class Model:
         `row` holds what was encoded and what the graph made of it: boxes need the picture's frame, pooling a mask.
         """
         if self._halves:  # float16's sums overflow at 65504, and its exponentials are off by 1e-3
-            row = row | {name: row[name].astype(FLOAT) for name in self._halves}
+            row = row | {name: row[name].astype(FLOAT) for name in self._halves if name in row}
         parts: dict[str, dict[str, Any]] = {name: {"used": name in used} for name in self.manifest.inputs}
         outputs = {}
         for name, output in self.manifest.given(used).items():
@@ -185,11 +185,13 @@ class Model:
                 for part, weight in zip(parts, output.decode(row, used, asked), strict=True):
                     if part in used:
                         parts[part]["weight"] = weight
-            else:
+            elif self.zero_shot is None or (asked.labels is None) == (output is not self.zero_shot):
                 outputs[name] = output.decode(row, used, asked)
         answer: dict[str, Any] = {"outputs": outputs, "parts": parts}
         if raw:
-            answer["raw"] = {name: row[name].tolist() for name in self.engine.outputs}
+            answer["raw"] = {name: row[name].tolist() for name in self.engine.outputs if name in row}
+            if self.zero_shot and asked.labels is not None:
+                answer["raw"][self.zero_shot.tensor] = self.zero_shot.logits(row).tolist()
         return answer
 
     def replay(self) -> dict[str, float]:
@@ -202,21 +204,11 @@ class Model:
             encoded = self.encode(parts, {})
         except RequestError as error:
             raise BundleError(f"{self.bundle.folder}: example: part {error.part!r}: {error.detail}") from error
-        return differences(encoded, row) | differences(self._answer(encoded), outputs)
-
-    def _answer(self, row: Row) -> Row:
-        """Raises BundleError where the graph fails on this row, or answers one row with none or several."""
         try:
-            arrays = self.engine(self._collate.feed([row]))
-        except Exception as error:  # onnxruntime's exceptions share no base class
-            raise BundleError(f"{self.bundle.folder}: the graph fails on the example: {first_line(error)}") from error
-        for name, array in zip(self.engine.outputs, arrays, strict=True):
-            if array.shape[:1] != (1,):
-                raise BundleError(
-                    f"{self.bundle.folder}: output {name!r} is {array.shape} for one row; "
-                    "name it under whole if it has no batch axis"
-                )
-        return {name: array[0] for name, array in zip(self.engine.outputs, arrays, strict=True)}
+            answer = self.engine.alone(encoded)
+        except BundleError as error:
+            raise BundleError(f"{self.bundle.folder}: {error}") from error
+        return differences(encoded, row) | differences(answer, outputs)
 
     def prove(self) -> None:
         """Replays the example and raises BundleError, naming the tensor, unless training's numbers come out."""

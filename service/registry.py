@@ -5,7 +5,7 @@ import math
 import os
 import time
 import weakref
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from service.isolation import Confinement
 from service.logs import Log
 from service.metrics import Metrics
 from service.model import Model
+from service.prompts import Prompts
 from service.settings import Settings
 from service.threads import Threads
 from service.types import Parts, Row, Stages
@@ -53,6 +54,12 @@ class Served:
             fair=settings.keys is not None,
         )
         self._small: Batcher[tuple[Parts, Stages], Row] = Batcher(model.encode_all, size=MOST)
+        batcher = self.batcher  # not self: a cycle would keep the model until the garbage is collected
+
+        def run(row: Row, owner: str | None) -> Awaitable[Row]:
+            return batcher(row, {}, owner=owner)
+
+        self.prompts = Prompts(model, run, pool, settings) if model.zero_shot else None
 
     def take_over(self, before: "Served | None") -> None:
         """From here on it is what is served under its name. What the one before still holds counts as held."""

@@ -118,7 +118,7 @@ def test_pictures_of_several_sizes_share_a_batch_and_none_sees_the_other(bundles
     sizes = [(320, 240), (240, 320), (300, 300), (90, 120)]
     rows = [model.encode({"image": drawn(*size, (20, 30, 60, 70))}, {}) for size in sizes]
     assert len({row["x"].shape for row in rows}) == 3
-    assert len(model._collate.groups(rows)) < 3
+    assert len(model.engine.lanes[0].collate.groups(rows)) < 3
     for row, together in zip(rows, model.run(rows), strict=True):
         alone = model.run([row])[0]
         np.testing.assert_array_equal(together["boxes"], alone["boxes"])

@@ -38,6 +38,10 @@ def explained(model: Model, row: Row, used: Sequence[str], target: Target) -> Ru
 def unexplainable(model: Model, used: Sequence[str] = ()) -> str | None:
     """Why parts cannot be left out of this model's requests; None: they can."""
     manifest = model.manifest
+    if manifest.towers:
+        return (
+            "in this model each part stands alone, so nothing can be said of parts; ask where in them, by POST explain"
+        )
     if manifest.missing.policy == "reject":
         return (
             "this model cannot do without a part, so nothing can be said of parts; ask where in them, by POST explain"

@@ -51,6 +51,7 @@ class Audio(Part):
     level: Literal["as_is", "peak"] = Field("as_is", description="peak: divided by the largest absolute sample")
     trim: Trim | None = None
     features: Features
+    alike: bool = Field(False, description="only recordings of one size share a run, though there is a mask")
     tensors: Tensors
     fixed: ClassVar[str] = (
         "frames or samples of its features fix its length, and so do equal min_seconds and max_seconds"
@@ -73,7 +74,9 @@ class Audio(Part):
 
     def masks(self) -> Mapping[str, str]:
         mask = self.tensors.mask or self.tensors.length
-        return {} if mask is None else {name: mask for name in (self.tensors.features, self.tensors.mask) if name}
+        if mask is None or self.alike:
+            return {}
+        return {name: mask for name in (self.tensors.features, self.tensors.mask) if name}
 
     def makes(self, folder: Path) -> dict[str, Made]:
         """Tensor -> its type and shape, None where it varies. Raises BundleError."""

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from service.errors import BundleError
+from service.errors import BundleError, InvalidInput
 from service.inputs import spectrum
 from service.inputs.frames import resized
 from service.types import FLOAT, Array, Shape, Spec
@@ -117,6 +117,7 @@ class Waveform(Spec):
     kind: Literal["waveform"] = "waveform"
     normalize: Literal["none", "clip"] = Field("none", description="clip: zero mean, unit variance over the recording")
     samples: int | None = Field(None, gt=0, description="cut, or filled with 0 after normalising, to this many")
+    least: int = Field(1, gt=0, description="fewer samples are refused: convolutions without padding need some")
 
     @property
     def copies(self) -> None:
@@ -160,7 +161,9 @@ def logarithms(spec: Spectral, bank: Array | None, window: Array, samples: Array
 
 
 def waveform(spec: Waveform, samples: Array) -> Array:
-    """The formula of transformers' Wav2Vec2FeatureExtractor."""
+    """The formula of transformers' Wav2Vec2FeatureExtractor. Raises InvalidInput."""
+    if len(samples) < spec.least:
+        raise InvalidInput(f"too short: {len(samples)} samples, this model needs {spec.least}")
     if spec.normalize == "clip":
         samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
     return resized(samples, spec.samples) if spec.samples else samples

@@ -49,6 +49,7 @@ class Image(Part):
     layout: Literal["chw", "hwc"] = "chw"
     slots: int | None = Field(None, gt=0, description="one more axis in front, of that many pictures: this, then zeros")
     dtype: Literal["float32", "float16", "uint8"] = Field("float32", description="uint8: the graph normalises")
+    alike: bool = Field(False, description="only pictures of one size share a run, though there is a mask")
     tensors: Tensors
     fixed: ClassVar[str] = "resize to exact, crop and pad fix its size, mode its channels, layout their place"
 
@@ -85,7 +86,7 @@ class Image(Part):
 
     def masks(self) -> Mapping[str, str]:
         """Tensor -> the mask tensor that covers its padding."""
-        if self.tensors.mask is None:
+        if self.tensors.mask is None or self.alike:
             return {}
         return {self.tensors.pixels: self.tensors.mask, self.tensors.mask: self.tensors.mask}
 

@@ -15,8 +15,9 @@ from service.outputs.embedding import Embedding
 from service.outputs.multilabel import Multilabel
 from service.outputs.regression import Regression
 from service.outputs.weights import Weights
+from service.outputs.zero_shot import ZeroShot
 
-Kind = Classification | Multilabel | Regression | Detection | Embedding | Anomaly | Weights
+Kind = Classification | Multilabel | Regression | Detection | Embedding | ZeroShot | Anomaly | Weights
 Output = Annotated[Kind, Field(discriminator="kind")]
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "Output",
     "Regression",
     "Weights",
+    "ZeroShot",
 ]

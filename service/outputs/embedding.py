@@ -57,7 +57,7 @@ class Embedding(Spec):
     def vector(self, row: Row, tensor: str) -> Array:
         """(width,)"""
         pooled = self._pooled(row, row[tensor])
-        return pooled / max(float(np.linalg.norm(pooled)), SMALL) if self.normalize else pooled
+        return unit(pooled) if self.normalize else pooled
 
     def _pooled(self, row: Row, hidden: Array) -> Array:
         """(tokens, width) -> (width,); the padding of a batch's longer rows does not count."""
@@ -68,6 +68,11 @@ class Embedding(Spec):
             hidden = hidden[: len(there)][there]
         several = self.pooling if isinstance(self.pooling, list) else [self.pooling]
         return np.concatenate([pooled(hidden, one) for one in several])
+
+
+def unit(vectors: Array) -> Array:
+    """(..., width) to length 1."""
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), SMALL))
 
 
 def pooled(hidden: Array, how: Pooling) -> Array:

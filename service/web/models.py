@@ -16,7 +16,7 @@ def describe(served: Served, limits: Limits) -> dict[str, Any]:
         "owned_by": "braid",
         "version": manifest.version,
         "inputs": {
-            name: {**spec.model_dump(exclude_none=True), "required": manifest.missing.policy == "reject"}
+            name: {**spec.model_dump(exclude_none=True), "required": name in manifest.demanded}
             for name, spec in manifest.inputs.items()
         },
         "outputs": {name: spec.model_dump() for name, spec in manifest.outputs.items()},

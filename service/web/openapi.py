@@ -219,15 +219,17 @@ def parameter(name: str) -> dict[str, Any]:
 
 
 def required(manifest: Manifest) -> dict[str, Any]:
-    return {"required": list(manifest.inputs)} if manifest.missing.policy == "reject" else {"minProperties": 1}
+    return {"required": manifest.demanded} if manifest.demanded else {"minProperties": 1}
 
 
 def answer(manifest: Manifest) -> dict[str, Any]:
     text = {"type": "string"}
     used = record({"used": {"type": "boolean"}}, {"weight": {"type": "number"}})
     outputs = {name: output.answer_schema() for name, output in manifest.outputs.items() if output.kind != "weights"}
-    sure = {name: schema for name, schema in outputs.items() if name not in manifest.needs}
-    told = record(sure, {name: schema for name, schema in outputs.items() if name in manifest.needs})
+    # labels of the request are answered by one output, and no labels by the others
+    named = any(output.kind == "zero_shot" for output in manifest.outputs.values())
+    sure = {name: schema for name, schema in outputs.items() if name not in manifest.needs and not named}
+    told = record(sure, {name: schema for name, schema in outputs.items() if name not in sure})
     always = {"id": text, "model": text, "version": text, "outputs": told}
     parts = record(dict.fromkeys(manifest.inputs, used))
     return record({**always, "parts": parts}, {"raw": {"type": "object"}})

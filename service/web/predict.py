@@ -44,6 +44,8 @@ class Predict:
         self, served: Served, call: Call, parts: dict[str, bytes], asked: Asked, options: Options
     ) -> bytes:
         row = await served.encode(parts, call.stages, call.deadline)
+        if served.prompts:
+            row = row | await served.prompts(parts, asked, call.stages, deadline=call.deadline, owner=call.key)
         result = await served.batcher(row, call.stages, deadline=call.deadline, owner=call.key)
         start = time.perf_counter()
         answer: dict[str, Any]
