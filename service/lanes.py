@@ -65,10 +65,10 @@ class Lanes:
         self.lanes: list[Lane] = []
         ways = {tower.file: tower.outputs for tower in manifest.towers.values()} or dict.fromkeys(graphs)
         for file, tower in ways.items():
+            wanted = manifest.wanted if tower is None else list(tower.values())
             engine = Engine(
-                graphs[file], providers, threads,
-                constants=manifest.constants, whole=manifest.whole, wanted=list(tower.values()) if tower else manifest.wanted,
-            )  # fmt: skip
+                graphs[file], providers, threads, constants=manifest.constants, whole=manifest.whole, wanted=wanted
+            )
             self.lanes.append(Lane(engine, Collate(engine.inputs, masked, most), tower))
         self.inputs = {name: port for lane in self.lanes for name, port in lane.engine.inputs.items()}
         self.outputs = {name: shape for lane in self.lanes for name, shape in lane.outputs.items()}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from models.importers import graphs, media
+from models.importers import media
 from service import bundle
 from service.bundle import CARD, GRAPH, MANIFEST, NAME, Bundle, Manifest, explain
 from service.engine import Engine, first_line
@@ -29,9 +29,9 @@ class Reference(NamedTuple):
 
 class Draft(NamedTuple):
     manifest: dict[str, Any]  # inputs, missing and the like; without outputs, name, reference and digests
-    outputs: Callable[[Shapes], dict[str, Any]]  # shapes of what the graph gives a row -> `outputs`
-    graphs: Mapping[str, Path]  # name in the bundle -> its file elsewhere
     files: Mapping[str, bytes]
+    place: Callable[[Path], dict[str, Any]]  # puts the graphs beside the files in a folder; more of the manifest
+    outputs: Callable[[Shapes], dict[str, Any]]  # shapes of what the graphs give a row -> `outputs`
     reference: Callable[[Mapping[str, bytes]], Reference]  # parts -> what another implementation makes of them
     card: Callable[[Manifest], str]
 
@@ -47,11 +47,9 @@ def write(draft: Draft, to: Path, *, force: bool = False) -> Bundle:
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{name}-") as scratch:
         folder = Path(scratch) / name
         folder.mkdir()
-        for target, file in draft.graphs.items():
-            graphs.copy(file, folder, target)
         for target, content in draft.files.items():
             (folder / target).write_bytes(content)
-        proven(draft, {"schema": 1, "name": name, **draft.manifest}, folder)
+        proven(draft, {"schema": 1, "name": name, **draft.manifest, **draft.place(folder)}, folder)
         if to.exists():
             shutil.rmtree(to)
         folder.rename(to)
@@ -60,7 +58,8 @@ def write(draft: Draft, to: Path, *, force: bool = False) -> Bundle:
 
 def proven(draft: Draft, said: dict[str, Any], folder: Path) -> None:
     """Adds example, manifest and card, and replays the example."""
-    first = Engine(folder / GRAPH, ("CPU",), threads=1).outputs
+    towers = said.get("towers")
+    first = next(iter(towers.values()))["outputs"] if towers else Engine(folder / GRAPH, ("CPU",), threads=1).outputs
     anything = {"outputs": {"any": {"kind": "embedding", "tensor": next(iter(first))}}}
     model = Model(Bundle(folder=folder, manifest=checked({**said, **anything})))
     files = {part: media.example(spec) for part, spec in model.manifest.inputs.items()}

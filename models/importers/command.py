@@ -39,12 +39,18 @@ def huggingface(
     variant: Annotated[
         str | None, typer.Option(help="of the graph, such as fp16 or quantized  [the most precise]")
     ] = None,
+    logit_scale: Annotated[
+        float | None, typer.Option(help="of two towers in two graphs: what their cosine is multiplied by")
+    ] = None,
+    logit_bias: Annotated[float, typer.Option(help="and what is added, as SigLIP does")] = 0.0,
     force: Force = False,
 ) -> None:
     """An export of optimum, transformers.js, onnx-community or sentence-transformers: config.json says what it is."""
     from models.importers.huggingface.convert import convert
+    from models.importers.huggingface.similar import Scale
 
-    made = convert(folder, to, warn, variant=variant, force=force)
+    scale = None if logit_scale is None else Scale(logit_scale, logit_bias)
+    made = convert(folder, to, warn, variant=variant, scale=scale, force=force)
     console.print(f"wrote {to}, proven against {made.manifest.reference}; next: braid serve {to}", soft_wrap=True)
 
 

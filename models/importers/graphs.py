@@ -9,12 +9,17 @@ from service.graph import read
 
 
 def copy(graph: Path, folder: Path, name: str) -> None:
-    """The graph as `name`, its weights under the names that it knows them by; not their modes: onnx writes 0600, which
-    a container's user cannot read."""
+    """The graph as `name`, and its weights."""
+    weights(graph, folder)
+    shutil.copyfile(graph, folder / name)
+
+
+def weights(graph: Path, folder: Path) -> None:
+    """Under the names that the graph knows them by; not with their modes: onnx writes 0600, which a container's user
+    cannot read."""
     for file in check(graph):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(graph.parent / file, folder / file)
-    shutil.copyfile(graph, folder / name)
 
 
 def check(graph: Path) -> list[str]:

@@ -22,21 +22,22 @@ def example(spec: Input) -> tuple[str, bytes]:
     raise ValueError(f"no example of {spec.kind}")
 
 
-def picture(width: int = 318, height: int = 243) -> bytes:
+def picture(width: int = 318, height: int = 243, *, seed: int = 5) -> bytes:
     """Gradients that a turned channel order would show, and grain that a wrong filter would."""
+    random = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width] / np.array([height, width]).reshape(2, 1, 1)
-    colours = np.stack([255 * x, 255 * y, 127 + 127 * np.sin(9 * x * y)], -1)
-    grain = np.random.default_rng(5).integers(-40, 40, colours.shape)
+    colours = np.stack([255 * x, 255 * y, 127 + 127 * np.sin((4 + seed) * x * y)], -1)
+    grain = random.integers(-40, 40, colours.shape)
     out = io.BytesIO()
     PIL.Image.fromarray((colours + grain).clip(0, 255).astype(np.uint8)).save(out, "PNG")
     return out.getvalue()
 
 
-def sound(rate: int, seconds: float = 2.3) -> bytes:
+def sound(rate: int = 48_000, seconds: float = 2.3, *, seed: int = 5) -> bytes:
     """A rising tone, its overtone and a little noise, mono, 16 bit."""
     time = np.arange(int(rate * seconds)) / rate
-    tone = 0.3 * np.sin(2 * np.pi * (220 + 400 * time) * time) + 0.1 * np.sin(2 * np.pi * 1760 * time)
-    levels = 32767 * (tone + np.random.default_rng(7).normal(0, 0.01, len(time)))
+    tone = 0.3 * np.sin(2 * np.pi * (220 + 80 * seed * time) * time) + 0.1 * np.sin(2 * np.pi * 1760 * time)
+    levels = 32767 * (tone + np.random.default_rng(seed).normal(0, 0.01, len(time)))
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
         file.setparams((1, 2, rate, 0, "NONE", ""))

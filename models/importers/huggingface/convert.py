@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from models.importers import bundles
+from models.importers import bundles, graphs
 from models.importers.bundles import Draft, Reference
-from models.importers.huggingface import card, layout, parts, reference, tasks
+from models.importers.huggingface import card, layout, parts, reference, similar, tasks
 from models.importers.huggingface.layout import Export, Json, Say
+from models.importers.huggingface.parts import Parts
+from models.importers.huggingface.similar import Scale, Towers
 from service.bundle import GRAPH, Bundle
 from service.engine import Engine
 
 
-def convert(folder: Path, to: Path, say: Say, *, variant: str | None = None, force: bool = False) -> Bundle:
+def convert(
+    folder: Path, to: Path, say: Say, *, variant: str | None = None, scale: Scale | None = None, force: bool = False
+) -> Bundle:
     """Raises BundleError, which names the file and the remedy; what can be done without is told to `say`."""
     said: list[str] = []
 
@@ -20,23 +24,44 @@ def convert(folder: Path, to: Path, say: Say, *, variant: str | None = None, for
         say(line)
 
     export = layout.find(folder, variant, told)
-    graph = export.graphs["model"]
-    engine = Engine(graph, ("CPU",), threads=1)
-    found = parts.parts(export, engine.inputs)
-    manifest: Json = {"inputs": found.manifest}
-    if found.present:
-        manifest["missing"] = {"policy": "mask", "tensor": found.present}
+    engines = {name: Engine(graph, similar.CPU, threads=1) for name, graph in export.graphs.items()}
+    ports = {name: port for engine in engines.values() for name, port in engine.inputs.items()}
+    found = parts.parts(export, ports)
     draft = Draft(
-        manifest,
-        lambda shapes: tasks.outputs(export, found.manifest, shapes),
-        {GRAPH: graph},
+        {
+            "inputs": found.manifest,
+            **({"missing": {"policy": "mask", "tensor": found.present}} if found.present else {}),
+        },
         found.files,
-        lambda example: referred(export, found, example),
-        lambda made: card.write(made, export, said),
+        place=lambda scratch: one(export, scratch),
+        outputs=lambda shapes: tasks.outputs(export, found.manifest, shapes),
+        reference=lambda example: referred(export, found, example),
+        card=lambda made: card.write(made, export, said),
     )
+    if len(engines) > 1 or similar.compares(found, list(engines["model"].outputs)):
+        draft = compared(export, found, engines, draft, scale)
     return bundles.write(draft, to, force=force)
 
 
-def referred(export: Export, found: parts.Parts, example: Mapping[str, bytes]) -> Reference:
+def one(export: Export, scratch: Path) -> Json:
+    graphs.copy(export.graphs["model"], scratch, GRAPH)
+    return {}
+
+
+def compared(export: Export, found: Parts, engines: Mapping[str, Engine], draft: Draft, scale: Scale | None) -> Draft:
+    """Of two towers, whether they come as one graph or as two."""
+    made: list[Towers] = []
+
+    def place(scratch: Path) -> Json:
+        if "model" in engines:
+            made.append(similar.cut(export, found, engines["model"], scratch))
+        else:
+            made.append(similar.copied(export, engines, scratch, scale))
+        return {"towers": made[0].manifest}
+
+    return draft._replace(place=place, outputs=lambda shapes: similar.outputs(export, made[0]))
+
+
+def referred(export: Export, found: Parts, example: Mapping[str, bytes]) -> Reference:
     tokenizer = export.file("tokenizer.json")
     return reference.row(example, found.manifest, found.processors, (tokenizer or export.folder).parent)

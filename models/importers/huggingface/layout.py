@@ -70,7 +70,8 @@ def graphs(folder: Path, variant: str | None, say: Say) -> dict[str, Path]:
     for name in ("model", "encoder_model"):
         if name in named:
             return {"model": chosen(named[name], variant, say)}
-    return {TOWERS[name]: chosen(named[name], variant, say) for name in TOWERS if name in named}
+    found = {TOWERS[name]: chosen(named[name], variant, say) for name in TOWERS if name in named}
+    return found if len(found) > 1 else {"model": next(iter(found.values()))}
 
 
 def chosen(files: dict[str, Path], variant: str | None, say: Say) -> Path:

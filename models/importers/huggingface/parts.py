@@ -76,6 +76,8 @@ def images(export: Export, ports: Mapping[str, Port], made: Parts) -> Json:
     shape = ports["pixel_values"].shape
     if len(shape) != 4:
         raise BundleError(f"the graph's input 'pixel_values' has {len(shape)} axes; Braid gives it one picture: 4")
+    if "pixel_mask" in ports:  # convolutions look into the padding, which no mask mends
+        spec["alike"] = True
     return spec | ({"layout": "hwc"} if shape[3] == 3 and shape[1] != 3 else {})
 
 
@@ -87,7 +89,27 @@ def sounds(export: Export, ports: Mapping[str, Port], made: Parts) -> Json:
         out = io.BytesIO()
         np.save(out, found.bank, allow_pickle=False)
         made.files[audio.MEL] = out.getvalue()
-    return found.manifest
+    return found.manifest | (heard(export, ports, found.manifest) if found.bank is None else {})
+
+
+def heard(export: Export, ports: Mapping[str, Port], manifest: Json) -> Json:
+    """What the configuration of a network over samples says: how few it takes, and who may share a run."""
+    size = ports["input_values"].shape[1]
+    features = {**manifest["features"], "least": least(export.config)}
+    made: Json = {"features": features}
+    if size is not None:  # a graph of a static length
+        made |= {"features": features | {"samples": size}, "max_seconds": size / manifest["sample_rate"]}
+    if "input_ids" not in ports and "attention_mask" in ports:
+        made["alike"] = export.config.get("feat_extract_norm") != "layer"  # a group norm takes padding for sound
+    return made
+
+
+def least(config: Json) -> int:
+    """Samples of one frame after all convolutions."""
+    samples = 1
+    for kernel, stride in zip(config.get("conv_kernel", [])[::-1], config.get("conv_stride", [])[::-1], strict=True):
+        samples = (samples - 1) * int(stride) + int(kernel)
+    return samples
 
 
 def described(export: Export, part: str) -> tuple[Json, str]:

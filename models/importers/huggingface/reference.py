@@ -34,7 +34,7 @@ def row(
         else:
             name, given = processors[part]
             processor = getattr(transformers, f"{name}Pil", None) or getattr(transformers, name)
-            found = processed(processor.from_dict(dict(given)), part, data)
+            found = processed(processor.from_dict(dict(given)), part, data, spec.get("max_seconds"))
             names = {"pixels": "pixel_values", "mask": "pixel_mask", "features": "", "longer": "is_longer"}
         for role, tensor in spec["tensors"].items():
             key = names.get(role) or next((key for key in ("input_features", "input_values") if key in found), role)
@@ -53,12 +53,14 @@ def tokenized(transformers: Any, folder: Path, spec: Json, text: str) -> Mapping
     return given
 
 
-def processed(processor: Any, part: str, data: bytes) -> Mapping[str, Any]:
+def processed(processor: Any, part: str, data: bytes, seconds: float | None) -> Mapping[str, Any]:
+    """Sounds by their head, as ours: of longer ones CLAP's extractor takes any piece."""
     if part == "image":
         found: Mapping[str, Any] = processor(PIL.Image.open(io.BytesIO(data)), return_tensors="np")
         return found
     samples, rate = heard(data)
-    found = processor(samples, sampling_rate=rate, return_tensors="np")
+    head = samples if seconds is None else samples[: round(seconds * rate)]
+    found = processor(head, sampling_rate=rate, return_tensors="np")
     return found
 
 

@@ -1,8 +1,9 @@
-"""Tiny random models of transformers, exported and laid out as its users' tools do; `FAMILIES` names them all."""
+"""Tiny random models of transformers to graphs, configurations and tokenizers, as its users' tools write them."""
 
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,15 @@ SIDE = 48
 VIT = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "image_size": SIDE,
     "patch_size": 16,
-}  # fmt: skip
+}  # fmt: skip  # fmt: skip
 BERT = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 512,
     "max_position_embeddings": 40,
-}  # fmt: skip
+}  # fmt: skip  # fmt: skip
 IDS = torch.tensor([[2, 9, 10, 11, 3]])
 PICTURE = torch.zeros(1, 3, SIDE, SIDE)
 FREE = {"input_ids": 1, "attention_mask": 1, "token_type_ids": 1}  # input -> its axis of any length
+SQUARE = {"height": SIDE, "width": SIDE}
 
 
 class Named(nn.Module):
@@ -38,7 +40,7 @@ class Named(nn.Module):
         self.model, self.inputs, self.outputs = model, inputs, outputs
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-        found = self.model(**dict(zip(self.inputs, given, strict=True)), return_dict=True)
+        found = self.model(**dict(zip(self.inputs, given, strict=True)))
         return tuple(found[name] for name in self.outputs)
 
 
@@ -48,11 +50,15 @@ def graph(
     inputs: Mapping[str, Tensor],
     outputs: Sequence[str],
     free: Mapping[str, Sequence[int]] | None = None,
+    *,
+    texts: str = "batch",
 ) -> None:
-    """`free`: axes of any length, besides the batch's and FREE's."""
+    """`free`: axes of any length, besides the batch's and FREE's; `texts`: name of the texts' batch axis."""
     file.parent.mkdir(parents=True, exist_ok=True)
     axes: dict[str, dict[int, str]] = {name: {0: "batch"} for name in (*inputs, *outputs)}
-    for name in inputs:
+    for name in (*inputs, *outputs):
+        if name in FREE or "text" in name:
+            axes[name][0] = texts
         if name in FREE:
             axes[name][FREE[name]] = "sequence"
     for name, numbers in (free or {}).items():
@@ -91,62 +97,29 @@ def config(folder: Path, model: Any, **more: Any) -> None:
         file.write_text(json.dumps(json.loads(file.read_text()) | more))
 
 
-def tokenizer(folder: Path, made: Tokenizer, *, embedded: bool = True, **said: Any) -> None:
-    """`embedded`: with a length and padding in it, as gte-small's and all-MiniLM-L6-v2's have."""
+def write(file: Path, content: Any) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content))
+
+
+@cache
+def trained(kind: Callable[[], Tokenizer]) -> str:
+    """Training is not the same each time."""
+    made = kind()
+    made.enable_truncation(12)  # as gte-small's and all-MiniLM-L6-v2's files have it
+    made.enable_padding(length=12)
+    return made.to_str()
+
+
+def tokenizer(folder: Path, kind: Callable[[], Tokenizer], **said: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    if embedded:
-        made.enable_truncation(12)
-        made.enable_padding(length=12)
-    made.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer.json").write_text(trained(kind))
     (folder / "tokenizer_config.json").write_text(json.dumps(said))
 
 
 def words(folder: Path, **said: Any) -> None:
-    tokenizer(folder, bert(), **{"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", **said})
+    tokenizer(folder, bert, **{"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", **said})
 
 
-def vit(folder: Path) -> None:
-    """optimum's flat layout, transformers 5."""
-    model = made("ViTForImageClassification", transformers.ViTConfig(**VIT, num_labels=5))
-    config(folder, model)
-    transformers.ViTImageProcessorPil(size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
-    graph(folder / "model.onnx", model, {"pixel_values": PICTURE}, ["logits"])
-
-
-def resnet(folder: Path) -> None:
-    """The export bot's layout: everything in onnx/; transformers 4 wrote ConvNeXT's processor for ResNets."""
-    sizes = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
-    model = made("ResNetForImageClassification", transformers.ResNetConfig(**sizes, num_labels=4))
-    config(folder / "onnx", model)
-    said = {
-        "crop_pct": 0.875, "do_normalize": True, "do_resize": True,
-        "feature_extractor_type": "ConvNextFeatureExtractor", "image_mean": [0.485, 0.456, 0.406],
-        "image_std": [0.229, 0.224, 0.225], "resample": 3, "size": SIDE,
-    }  # fmt: skip
-    (folder / "onnx" / "preprocessor_config.json").write_text(json.dumps(said))
-    graph(folder / "onnx" / "model.onnx", model, {"pixel_values": PICTURE}, ["logits"])
-
-
-def bert_multilabel(folder: Path) -> None:
-    labels = {"id2label": {0: "calm", 1: "glad", 2: "cross"}, "problem_type": "multi_label_classification"}
-    model = made("BertForSequenceClassification", transformers.BertConfig(**BERT, **labels, type_vocab_size=4))
-    config(folder, model)
-    words(folder, model_max_length=1e30)
-    inputs = {"input_ids": IDS, "attention_mask": torch.ones_like(IDS), "token_type_ids": torch.zeros_like(IDS)}
-    graph(folder / "model.onnx", model, inputs, ["logits"])
-
-
-def roberta_regression(folder: Path) -> None:
-    model = made("RobertaForSequenceClassification", transformers.RobertaConfig(**BERT, pad_token_id=1, num_labels=1))
-    config(folder, model)
-    tokenizer(folder, roberta(), tokenizer_class="PreTrainedTokenizerFast", pad_token="<pad>")
-    inputs = {"input_ids": IDS, "attention_mask": torch.ones_like(IDS)}
-    graph(folder / "model.onnx", model, inputs, ["logits"])
-
-
-FAMILIES: dict[str, Export] = {
-    "vit": vit,
-    "resnet": resnet,
-    "bert-multilabel": bert_multilabel,
-    "roberta-regression": roberta_regression,
-}
+def subwords(folder: Path, **said: Any) -> None:
+    tokenizer(folder, roberta, **{"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>", **said})
