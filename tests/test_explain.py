@@ -20,6 +20,7 @@ from service.explain import canvas
 from service.explain.check import Areas, faithful
 from service.explain.shapley import report
 from service.inputs import Image as InputImage
+from service.inputs import wave
 from service.limits import DEFAULTS
 from service.types import Array
 from tests import senses
@@ -179,6 +180,15 @@ def test_what_is_left_of_a_picture_is_a_picture(mode: str, width: int, height: i
     there[top:bottom, left:right] = False
     assert (before[there] == after[there]).all()
     assert len(np.unique(after[~there], axis=0)) == 1
+
+
+@pytest.mark.parametrize("loudest", [0.9, 3.0])
+def test_what_is_left_of_a_recording_is_the_recording(loudest: float) -> None:
+    samples = loudest * np.sin(np.arange(800)).astype(np.float32)
+    sound = canvas.Recording(samples, 8000, [(0.0, 0.05), (0.05, 0.1)])
+    left = wave.read(sound.without([(0.05, 0.1)]), 8000, None, DEFAULTS)
+    assert np.abs(left[:400] - samples[:400]).max() < 1e-4
+    assert not left[400:].any()
 
 
 def burst(start: float, hertz: float) -> Array:

@@ -47,7 +47,7 @@ ONLY = {  # library -> the one place that imports it
         "inputs/webp.py",
     ],
     "tokenizers": ["inputs/text.py"],
-    "soundfile": ["explain/canvas.py", "inputs/wave.py"],
+    "soundfile": ["inputs/wave.py"],
     "soxr": ["inputs/wave.py"],
     "yaml": ["bundle.py"],
     "librosa": ["inputs/by_librosa.py"],  # when it is loaded, and no sooner

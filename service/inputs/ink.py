@@ -25,12 +25,14 @@ def drawn(spec: Ink, pixels: Array) -> Array:
     """(H, W) uint8 grey -> (size, size) uint8."""
     canvas = np.zeros((spec.size, spec.size), np.uint8)
     border = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
-    paper = int(np.median(border))
-    ink = paper - np.minimum(pixels, paper) if paper > 127 else np.maximum(pixels, paper) - paper
+    half = len(border) // 2  # of an even number
+    paper = int(np.partition(border, (half - 1, half))[half - 1 : half + 1].sum(dtype=int)) // 2  # the median
+    blank = np.full_like(pixels, paper)  # against a number, minimum takes ten times as long
+    ink = blank - np.minimum(pixels, blank) if paper > 127 else np.maximum(pixels, blank) - blank
     peak = int(ink.max())
     if peak < spec.contrast:
         return canvas
-    marks = ink > spec.threshold * peak
+    marks = ink > int(spec.threshold * peak)  # a whole number, for bytes are compared fast with nothing else
     rows, columns = np.flatnonzero(marks.any(1)), np.flatnonzero(marks.any(0))
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     ink = stretched(ink)
@@ -45,7 +47,7 @@ def drawn(spec: Ink, pixels: Array) -> Array:
 def stretched(ink: Array) -> Array:
     """The darkest ink to 255; uint8."""
     levels = np.arange(256, dtype=FLOAT) * FLOAT(255 / max(int(ink.max()), 1))
-    return np.asarray(np.rint(levels).astype(np.uint8)[ink])
+    return np.asarray(np.rint(levels).astype(np.uint8).take(ink))
 
 
 def middle(mass: Array, size: int) -> int:
