@@ -196,6 +196,28 @@ def test_what_does_not_fit_is_named(export: Path, name: str, content: Any, why: 
     assert why in refused(export)
 
 
+def test_names_and_axes_of_tensorflow_are_understood(export: Path) -> None:
+    nodes = [
+        helper.make_node("ReduceMean", ["input_1:0", "axes"], ["means"], keepdims=0),
+        helper.make_node("Identity", ["means"], ["Identity:0"]),
+    ]
+    made = helper.make_graph(
+        nodes, "means",
+        [helper.make_tensor_value_info("input_1:0", TensorProto.FLOAT, [1, 8, 8, 3])],
+        [helper.make_tensor_value_info("Identity:0", TensorProto.FLOAT, [1, 3])],
+        [numpy_helper.from_array(np.array([1, 2]), "axes")],
+    )  # fmt: skip
+    onnx.save(
+        helper.make_model(made, ir_version=10, opset_imports=[helper.make_opsetid("", 18)]), export / "model.onnx"
+    )
+    bundle, said = imported(export)
+    assert not said
+    loaded = Model(bundle)
+    answer = loaded.run([loaded.encode({"image": png(255)}, {})])[0]
+    np.testing.assert_allclose(answer["Identity:0"], [1, 1, 1])
+    assert bundle.manifest.outputs["classification"].tensors() == ["Identity:0"]
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.onnx", "preprocessor_config.json"])
 def test_a_missing_file_is_named(export: Path, name: str) -> None:
     (export / name).unlink()

@@ -90,5 +90,5 @@ def run(model: Model, row: Row) -> Row:
     try:
         return model.run([row])[0]
     except Exception as error:  # onnxruntime's exceptions share no base class
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in row.items() if ":" not in name)
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in row.items() if name in model.engine.inputs)
         raise BundleError(f"the graph fails on the example ({shapes}): {first_line(error)}") from error

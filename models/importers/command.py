@@ -15,6 +15,7 @@ from models.importers.guess.given import Given, Role, Task
 from models.importers.guess.picture import NORMS, RESIZES
 from service.bundle import MANIFEST, explain
 from service.errors import BundleError
+from service.outputs.embedding import Pooling
 
 app = typer.Typer(
     help="Turn a model that was exported elsewhere into a bundle.",
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console()
+MODES = tuple(mode for mode in get_args(Pooling) if mode != "none")
 To = Annotated[Path, typer.Argument(metavar="OUT", help="the bundle's folder, whose name is the model's")]
 Labels = Annotated[Path | None, typer.Option(help="a file: one name a line, or JSON or YAML")]
 Sets = Annotated[
@@ -43,14 +45,19 @@ def huggingface(
         float | None, typer.Option(help="of two towers in two graphs: what their cosine is multiplied by")
     ] = None,
     logit_bias: Annotated[float, typer.Option(help="and what is added, as SigLIP does")] = 0.0,
+    pooling: Annotated[
+        str | None, typer.Option(help="of tokens, where no file says: " + ", ".join(MODES) + "; + joins several")
+    ] = None,
     force: Force = False,
 ) -> None:
     """An export of optimum, transformers.js, onnx-community or sentence-transformers: config.json says what it is."""
     from models.importers.huggingface.convert import convert
     from models.importers.huggingface.similar import Scale
 
+    if pooling and not {*pooling.split("+")} <= {*MODES}:
+        raise BundleError(f"--pooling {pooling}: {', '.join(MODES)}, or some of them with + between")
     scale = None if logit_scale is None else Scale(logit_scale, logit_bias)
-    made = convert(folder, to, warn, variant=variant, scale=scale, force=force)
+    made = convert(folder, to, warn, variant=variant, scale=scale, pooling=pooling, force=force)
     console.print(f"wrote {to}, proven against {made.manifest.reference}; next: braid serve {to}", soft_wrap=True)
 
 

@@ -9,6 +9,7 @@ import PIL.Image
 from service.inputs import Input
 
 TEXT = "Two grey cats sleep on a red sofa while rain taps on the window."
+SECONDS = 2.3
 
 
 def example(spec: Input) -> tuple[str, bytes]:
@@ -18,7 +19,7 @@ def example(spec: Input) -> tuple[str, bytes]:
     if spec.kind == "image":
         return "png", picture()
     if spec.kind == "audio":
-        return "wav", sound(spec.sample_rate)
+        return "wav", sound(spec.sample_rate, min(SECONDS, 0.45 * (spec.max_seconds or 60)))  # room for two
     raise ValueError(f"no example of {spec.kind}")
 
 
@@ -33,7 +34,7 @@ def picture(width: int = 318, height: int = 243, *, seed: int = 5) -> bytes:
     return out.getvalue()
 
 
-def sound(rate: int = 48_000, seconds: float = 2.3, *, seed: int = 5) -> bytes:
+def sound(rate: int = 48_000, seconds: float = SECONDS, *, seed: int = 5) -> bytes:
     """A rising tone, its overtone and a little noise, mono, 16 bit."""
     time = np.arange(int(rate * seconds)) / rate
     tone = 0.3 * np.sin(2 * np.pi * (220 + 80 * seed * time) * time) + 0.1 * np.sin(2 * np.pi * 1760 * time)

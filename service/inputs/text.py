@@ -34,6 +34,7 @@ class Text(Part):
     max_tokens: int = Field(512, gt=0, description="longer texts keep their first tokens, special tokens included")
     max_characters: int | None = Field(None, gt=0, description="cut before the tokenizer, whose cost is per character")
     truncate: Literal["right", "left"] = Field("right", description="left: longer texts keep their last tokens")
+    prefix: str = Field("", description="before every text, as sentence-transformers' default prompt")
     lowercase: bool = Field(False, description="before the tokenizer, as sentence-transformers' do_lower_case")
     pad_to: int | None = Field(None, gt=0, description="always this many tokens, for graphs of a static length")
     pad_multiple_of: int = Field(1, gt=0, description="a whole multiple of this many tokens")
@@ -83,11 +84,15 @@ class Text(Part):
         """Text -> from and to of each of its tokens, in characters, by the tokenizer that `load` has read."""
         assert isinstance(loaded, partial)
         tokenizer: Tokenizer = loaded.args[1]
-        return lambda text: list(tokenizer.encode(self.prepared(text)).offsets)
+        before = len(self.prefix)
+        return lambda text: [
+            (max(0, start - before), max(0, end - before))
+            for start, end in tokenizer.encode(self.prepared(text)).offsets
+        ]
 
     def prepared(self, text: str) -> str:
         """What the tokenizer sees."""
-        text = text[: self.max_characters]
+        text = self.prefix + text[: self.max_characters]
         return text.lower() if self.lowercase else text
 
     def _read(self, folder: Path) -> Tokenizer:

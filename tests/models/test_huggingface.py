@@ -1,8 +1,11 @@
 """Imported exports answer, through HTTP, as transformers' processors and the same graph in onnxruntime do."""
 
 import base64
+import functools
 import io
 import json
+import operator
+import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,10 +21,14 @@ import onnxruntime
 import pytest
 import soundfile
 import torch
+import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
 from models.importers.huggingface.convert import convert
+from service.bundle import read
+from service.errors import BundleError
+from service.model import Model
 from tests.models.test_foreign_sound import sound
 from tests.oracle import librosa
 from tests.process import Server, serve
@@ -63,12 +70,17 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def server(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """All families in one process."""
+def bundles(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bundles")
     for name, folder in folders.items():
         assert convert(folder, root / name, lambda line: None).manifest.reference.startswith("transformers")
-    with serve(root) as running:
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(bundles: Path) -> Iterator[Server]:
+    """All families in one process."""
+    with serve(bundles) as running:
         yield running
 
 
@@ -216,6 +228,25 @@ def test_texts_become_vectors(server: Server, folders: dict[str, Path]) -> None:
         outputs, wanted = check(server, folders["mpnet"], text=text.encode())
         mean = wanted["last_hidden_state"].mean(0)
         np.testing.assert_allclose(outputs["embedding"]["embedding"], mean / np.linalg.norm(mean), atol=PROBABILITIES)
+
+
+def test_texts_become_vectors_in_all_ways_of_sentence_transformers(server: Server, folders: dict[str, Path]) -> None:
+    folder = folders["sentences"]
+    reader = transformers.AutoTokenizer.from_pretrained(folder / "0_Transformer")
+    graph, _ = session(folder)
+    for text in TEXTS:
+        row = reader(
+            [("Fox: " + text).lower()], truncation=True, max_length=30, return_tensors="np", return_token_type_ids=True
+        )
+        tokens = graph.run(None, {port.name: row[port.name] for port in graph.get_inputs()})[0][0]
+        places = np.arange(1, len(tokens) + 1)[:, None]
+        ways = [
+            tokens[0], tokens.max(0), tokens.mean(0), tokens.sum(0) / np.sqrt(len(tokens)),
+            (tokens * places).sum(0) / places.sum(), tokens[-1],
+        ]  # fmt: skip
+        answer = server.predict(model="sentences", text=text.encode()).raise_for_status().json()
+        vector = answer["outputs"]["embedding"]["embedding"]
+        np.testing.assert_allclose(vector, np.concatenate(ways), atol=LOGITS)
 
 
 @pytest.mark.parametrize("family", ["spectrogram", "wav2vec2", "wav2vec2-group", "wav2vec2-layer"])
@@ -394,6 +425,39 @@ def test_labels_that_cannot_be_are_the_clients_fault(
 def test_a_long_label_is_too_large(server: Server) -> None:
     answer = asked(server, "clip", ["a", "b" * 40_000], image=PICTURES["small"]())
     assert (answer.status_code, answer.json()["code"], answer.json()["part"]) == (413, "too_large", "labels")
+
+
+# -- a wrong step is seen ---------------------------------------------------------------------------------------------
+
+WRONG: list[tuple[str, str, Any]] = [  # family, key of the manifest, another value
+    ("vit", "inputs.image.resize.resample", "bicubic"), ("vit", "inputs.image.mean", [0.485, 0.456, 0.406]),
+    ("vit", "inputs.image.std", [0.51, 0.5, 0.5]), ("vit", "inputs.image.channels", "BGR"),
+    ("vit", "inputs.image.scale", 1 / 256), ("resnet", "inputs.image.resize.edge", 55),
+    ("resnet", "inputs.image.resize", {"to": "exact", "height": 48, "width": 48, "resample": "bicubic"}),
+    ("mobilevit", "inputs.image.channels", "RGB"), ("efficientnet", "inputs.image.offset", 0.0),
+    ("yolos", "inputs.image.resize.multiple_of", 1), ("whisper", "inputs.audio.features.window", "hann_symmetric"),
+    ("whisper", "inputs.audio.features.range", 7.0), ("spectrogram", "inputs.audio.features.preemphasis", 0.0),
+    ("spectrogram", "inputs.audio.features.frame", "n_fft"), ("clap", "inputs.audio.fill", "silence"),
+    ("wav2vec2", "inputs.audio.features.normalize", "none"), ("mpnet", "inputs.text.max_tokens", 12),
+    ("sentences", "inputs.text.prefix", ""), ("siglip", "inputs.text.pad_to", 15),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "key", "value"), WRONG, ids=str)
+def test_a_wrong_step_is_seen_before_a_model_is_served(
+    bundles: Path, tmp_path: Path, family: str, key: str, value: Any
+) -> None:
+    folder = tmp_path / family
+    shutil.copytree(bundles / family, folder)
+    Model(read(folder)).prove()
+    manifest = yaml.safe_load((folder / "manifest.yaml").read_text())
+    *above, last = key.split(".")
+    inner = functools.reduce(operator.getitem, above, manifest)
+    assert inner.get(last) != value
+    inner[last] = value
+    (folder / "manifest.yaml").write_text(yaml.safe_dump(manifest))
+    with pytest.raises(BundleError):
+        Model(read(folder)).prove()
 
 
 # -- several parts, company -------------------------------------------------------------------------------------------

@@ -14,7 +14,14 @@ from service.engine import Engine
 
 
 def convert(
-    folder: Path, to: Path, say: Say, *, variant: str | None = None, scale: Scale | None = None, force: bool = False
+    folder: Path,
+    to: Path,
+    say: Say,
+    *,
+    variant: str | None = None,
+    scale: Scale | None = None,
+    pooling: str | None = None,
+    force: bool = False,
 ) -> Bundle:
     """Raises BundleError, which names the file and the remedy; what can be done without is told to `say`."""
     said: list[str] = []
@@ -23,7 +30,7 @@ def convert(
         said.append(line)
         say(line)
 
-    export = layout.find(folder, variant, told)
+    export = layout.find(folder, variant, pooling, told)
     engines = {name: Engine(graph, similar.CPU, threads=1) for name, graph in export.graphs.items()}
     ports = {name: port for engine in engines.values() for name, port in engine.inputs.items()}
     found = parts.parts(export, ports)
@@ -34,7 +41,7 @@ def convert(
         },
         found.files,
         place=lambda scratch: one(export, scratch),
-        outputs=lambda shapes: tasks.outputs(export, found.manifest, shapes),
+        outputs=lambda shapes: tasks.outputs(export, found, shapes),
         reference=lambda example: referred(export, found, example),
         card=lambda made: card.write(made, export, said),
     )
@@ -63,5 +70,12 @@ def compared(export: Export, found: Parts, engines: Mapping[str, Engine], draft:
 
 
 def referred(export: Export, found: Parts, example: Mapping[str, bytes]) -> Reference:
+    """By transformers' processors, where it is installed and reads these files; else by ours."""
     tokenizer = export.file("tokenizer.json")
-    return reference.row(example, found.manifest, found.processors, (tokenizer or export.folder).parent)
+    try:
+        return reference.row(example, found.manifest, found.processors, (tokenizer or export.folder).parent)
+    except ImportError:
+        return Reference("Braid", {})
+    except Exception as error:  # whatever its classes meet in files of another version
+        export.say(f"transformers does not read these files ({type(error).__name__}): the example is of Braid's making")
+        return Reference("Braid", {})

@@ -21,16 +21,18 @@ GENERATORS = ("decoder", "embed_tokens", "past", "lm_head")
 
 @dataclass
 class Export:
-    """`read` remembers which keys of which file were looked at, `unknown` says which were not."""
+    """Where to look, what was found, and whom to tell."""
 
     folder: Path
     say: Say
+    pooling: str | None = None  # what the user says where no file does
     config: Json = field(default_factory=dict)
     graphs: dict[str, Path] = field(default_factory=dict)  # "model", or part -> its tower
 
     def file(self, name: str) -> Path | None:
-        """In the folder, in its onnx/, or, if it is an onnx/ itself, beside it."""
-        places = [self.folder, self.folder / "onnx", *([self.folder.parent] if self.folder.name == "onnx" else [])]
+        """In the folder, in its onnx/, in sentence-transformers' 0_Transformer/, or, of an onnx/ itself, beside it."""
+        places = [self.folder, *(self.folder / inner for inner in ("onnx", "0_Transformer"))]
+        places += [self.folder.parent] if self.folder.name == "onnx" else []
         return next((place / name for place in places if (place / name).is_file()), None)
 
     def json(self, name: str) -> Json | None:
@@ -38,11 +40,11 @@ class Export:
         return None if file is None else read(file)
 
 
-def find(folder: Path, variant: str | None, say: Say) -> Export:
+def find(folder: Path, variant: str | None, pooling: str | None, say: Say) -> Export:
     """Raises BundleError, which names the file that is missing or unfit."""
     if not folder.is_dir():
         raise BundleError(f"{folder}: no such folder; give one with config.json and a graph (.onnx)")
-    export = Export(folder, say)
+    export = Export(folder, say, pooling)
     config = export.json("config.json")
     if config is None:
         raise BundleError(f"{folder}: no config.json in it or in its onnx/; copy it from the model's repository")

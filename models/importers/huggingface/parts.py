@@ -18,6 +18,7 @@ ROLES = {  # graph's input -> its part and what it is there
     "pixel_values": ("image", "pixels"), "pixel_mask": ("image", "mask"),
     "input_values": ("audio", "features"), "input_features": ("audio", "features"), "is_longer": ("audio", "longer"),
 }  # fmt: skip
+ALONE = {4: ("image", "pixels"), 2: ("audio", "features")}  # a lone input's axes -> what it is
 FILES = {  # part -> where its processor is described, the first that there is; nested: transformers 5
     "image": (("processor_config.json", "image_processor"), ("image_preprocessor_config.json", None),
               ("preprocessor_config.json", None)),
@@ -41,7 +42,7 @@ def parts(export: Export, ports: Mapping[str, Port]) -> Parts:
         tensors = {role: name for name, (owner, role) in bound.items() if owner == part}
         if not tensors:
             continue
-        spec = {"text": texts, "image": images, "audio": sounds}[part](export, ports, made)
+        spec = {"text": texts, "image": images, "audio": sounds}[part](export, ports, tensors, made)
         made.manifest[part] = {**spec, "tensors": dict(sorted(tensors.items(), key=lambda item: item[0] == "mask"))}
     if not made.manifest:
         raise BundleError(f"the graph takes {', '.join(ports)}: neither text, picture nor sound")
@@ -49,39 +50,51 @@ def parts(export: Export, ports: Mapping[str, Port]) -> Parts:
 
 
 def roles(ports: Mapping[str, Port]) -> dict[str, tuple[str, str]]:
-    """Graph's input -> part and role."""
-    found = {}
-    for name in ports:
-        if name == "attention_mask":
-            found[name] = ("text" if "input_ids" in ports else "audio", "mask")
-        elif name in ROLES:
-            found[name] = ROLES[name]
-        elif name != PRESENT:
-            why = "it generates text" if name.startswith(("past_", "decoder_")) else "start a manifest by `import onnx`"
+    """Graph's input -> part and role; a single input of another name is told by its axes."""
+    names = {base(name): name for name in ports}
+    found: dict[str, tuple[str, str]] = {}
+    for known, name in names.items():
+        if known == "attention_mask":
+            found[name] = ("text" if "input_ids" in names else "audio", "mask")
+        elif known in ROLES:
+            found[name] = ROLES[known]
+        elif len(ports) == 1 and len(ports[name].shape) in ALONE:
+            found[name] = ALONE[len(ports[name].shape)]
+        elif known != PRESENT:
+            why = (
+                "it generates text" if known.startswith(("past_", "decoder_")) else "start a manifest by `import onnx`"
+            )
             raise BundleError(f"the graph's input {name!r} is none that exports of Hugging Face have; {why}")
     return found
 
 
-def texts(export: Export, ports: Mapping[str, Port], made: Parts) -> Json:
-    words = text.words(export, {name: port.shape for name, port in ports.items()})
+def base(name: str) -> str:
+    """Without what TensorFlow's exporters add."""
+    return name.removeprefix("serving_default_").partition(":")[0]
+
+
+def texts(export: Export, ports: Mapping[str, Port], tensors: Mapping[str, str], made: Parts) -> Json:
+    words = text.words(export, ports[tensors["ids"]].shape[1], positions="positions" in tensors)
     made.files["tokenizer.json"] = words.tokenizer.encode()
     return words.manifest
 
 
-def images(export: Export, ports: Mapping[str, Port], made: Parts) -> Json:
+def images(export: Export, ports: Mapping[str, Port], tensors: Mapping[str, str], made: Parts) -> Json:
     given, file = described(export, "image")
     kind = str(export.config.get("model_type", ""))
     spec = image.manifest(given, file, kind, export.say)
     made.processors["image"] = f"{image.processor(given, kind)}ImageProcessor", given
-    shape = ports["pixel_values"].shape
+    shape = ports[tensors["pixels"]].shape
     if len(shape) != 4:
-        raise BundleError(f"the graph's input 'pixel_values' has {len(shape)} axes; Braid gives it one picture: 4")
-    if "pixel_mask" in ports:  # convolutions look into the padding, which no mask mends
+        raise BundleError(
+            f"the graph's input {tensors['pixels']!r} has {len(shape)} axes; Braid gives it 4, one picture"
+        )
+    if "mask" in tensors:  # convolutions look into the padding, which no mask mends
         spec["alike"] = True
     return spec | ({"layout": "hwc"} if shape[3] == 3 and shape[1] != 3 else {})
 
 
-def sounds(export: Export, ports: Mapping[str, Port], made: Parts) -> Json:
+def sounds(export: Export, ports: Mapping[str, Port], tensors: Mapping[str, str], made: Parts) -> Json:
     given, file = described(export, "audio")
     found = audio.sound(given, file, export.say)
     made.processors["audio"] = f"{audio.extractor(given)}FeatureExtractor", given
@@ -89,17 +102,18 @@ def sounds(export: Export, ports: Mapping[str, Port], made: Parts) -> Json:
         out = io.BytesIO()
         np.save(out, found.bank, allow_pickle=False)
         made.files[audio.MEL] = out.getvalue()
-    return found.manifest | (heard(export, ports, found.manifest) if found.bank is None else {})
+    if found.bank is not None:
+        return found.manifest
+    return found.manifest | heard(export, ports[tensors["features"]].shape[1], found.manifest, masked="mask" in tensors)
 
 
-def heard(export: Export, ports: Mapping[str, Port], manifest: Json) -> Json:
+def heard(export: Export, size: int | None, manifest: Json, *, masked: bool) -> Json:
     """What the configuration of a network over samples says: how few it takes, and who may share a run."""
-    size = ports["input_values"].shape[1]
     features = {**manifest["features"], "least": least(export.config)}
     made: Json = {"features": features}
     if size is not None:  # a graph of a static length
         made |= {"features": features | {"samples": size}, "max_seconds": size / manifest["sample_rate"]}
-    if "input_ids" not in ports and "attention_mask" in ports:
+    if masked:
         made["alike"] = export.config.get("feat_extract_norm") != "layer"  # a group norm takes padding for sound
     return made
 

@@ -44,7 +44,7 @@ def vector(export: Export, parts: Mapping[str, Json], found: Shapes) -> Json:
         return {"kind": "embedding", "tensor": "pooler_output"}
     if hidden is None:
         raise BundleError(f"config.json and the graph's outputs ({', '.join(found)}) are of no task that Braid knows")
-    pooling = modes(export, said["Pooling"]) if "Pooling" in said else guessed(export, parts, found[hidden])
+    pooling = modes(export, parts, said["Pooling"]) if "Pooling" in said else guessed(export, parts, found[hidden])
     made: Json = {"kind": "embedding", "tensor": hidden, "pooling": pooling}
     mask = next((part["tensors"]["mask"] for part in parts.values() if "mask" in part["tensors"]), None)
     if mask and "text" in parts:
@@ -62,12 +62,14 @@ def modules(export: Export) -> dict[str, str]:
         raise BundleError(f"{file}: a step without type or path") from error
 
 
-def modes(export: Export, folder: str) -> list[str]:
+def modes(export: Export, parts: Mapping[str, Json], folder: str) -> list[str]:
     """How sentence-transformers makes one vector of the tokens'."""
     name = f"{folder}/config.json"
     said = export.json(name)
     if said is None:
         raise BundleError(f"{export.folder}: no {name}, which modules.json names")
+    if said.get("include_prompt") is False and any("prefix" in part for part in parts.values()):
+        raise BundleError(f"{name}: include_prompt: false, but Braid pools the prompt's tokens, too")
     if unknown := sorted(said.keys() - MODES.keys() - ABOUT):
         export.say(f"{name}: unknown keys, ignored: {', '.join(unknown)}")
     given = said.get("pooling_mode")
@@ -82,6 +84,8 @@ def modes(export: Export, folder: str) -> list[str]:
 def guessed(export: Export, parts: Mapping[str, Json], shape: tuple[int, ...]) -> list[str]:
     if len(shape) != 2:
         raise BundleError(f"the graph gives {shape} for one row, and no pooler_output; export one that gives a vector")
+    if export.pooling:
+        return export.pooling.split("+")
     mode = "cls" if "image" in parts else "mean"
     export.say(f"no 1_Pooling/config.json: {MEANING[mode]} stands for the input; --pooling chooses another")
     return [mode]

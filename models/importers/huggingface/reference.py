@@ -3,6 +3,7 @@
 import io
 import wave
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,10 @@ def row(
 ) -> Reference:
     """`manifest`: part -> its spec; `processors`: part -> transformers' class and its JSON; `folder`: of the tokenizer.
 
-    Ours, where transformers is not installed.
+    Raises ImportError where transformers is not installed, and what its classes raise.
     """
-    try:
-        import transformers
-    except ImportError:
-        return Reference("Braid", {})
+    transformers: Any = import_module("transformers")
+    transformers.logging.set_verbosity_error()
     made: Row = {}
     for part, data in parts.items():
         spec = manifest[part]
@@ -39,12 +38,14 @@ def row(
         for role, tensor in spec["tensors"].items():
             key = names.get(role) or next((key for key in ("input_features", "input_values") if key in found), role)
             if key in found:
-                made[tensor] = np.asarray(found[key][0])
+                array = np.asarray(found[key][0])
+                made[tensor] = np.moveaxis(array, 0, -1) if key == "pixel_values" and "layout" in spec else array
     return Reference(f"transformers {transformers.__version__}", made)
 
 
 def tokenized(transformers: Any, folder: Path, spec: Json, text: str) -> Mapping[str, Any]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    text = spec.get("prefix", "") + text
     text = text.lower() if spec.get("lowercase") else text
     padding = "max_length" if "pad_to" in spec else False
     given: Mapping[str, Any] = tokenizer(

@@ -5,12 +5,13 @@ from typing import Any
 
 from models.importers.bundles import Shapes
 from models.importers.huggingface.layout import Export, Json
+from models.importers.huggingface.parts import Parts, base
 from models.importers.huggingface.pooling import vector
 from service.errors import BundleError
 
-SIGMOID = {  # detectors whose classes do not exclude each other -> how many of all (box, class) pairs they keep
-    "conditional_detr": 100, "dab-detr": 100, "d_fine": None, "deformable_detr": 100, "rt_detr": None,
-    "rt_detr_v2": None,
+PAIRS = {  # processor whose post_process_object_detection takes a sigmoid -> pairs of box and class that it keeps
+    "ConditionalDetrImageProcessor": 100, "DeformableDetrImageProcessor": 100,
+    "RTDetrImageProcessor": None,  # as many as there are boxes
 }  # fmt: skip
 WEIGHTS = ("attention_weights", "modality_weights")  # a number a part, of a fused model
 REFUSED = {  # end of an architecture's name -> what it does
@@ -22,39 +23,49 @@ REFUSED = {  # end of an architecture's name -> what it does
 }  # fmt: skip
 
 
-def outputs(export: Export, parts: Mapping[str, Json], found: Shapes) -> Json:
-    """`parts` as the manifest has them, `found` what the graph gives for one row, without batch axis. The main output
-    stands first and is named after its task.
-
-    Raises BundleError.
+def outputs(export: Export, parts: Parts, shapes: Shapes) -> Json:
+    """`shapes`: what the graph gives for one row, without batch axis. The main output stands first and is named after
+    its task. Raises BundleError.
     """
-    refuse(export)
+    names = named(export, shapes)
+    found = {known: shapes[name] for known, name in names.items()}
     made: Json = {}
     if "pred_boxes" in found and "logits" in found:
         made["detection"] = detection(export, parts, found)
     elif "logits" in found:
         made |= scores(export, found["logits"])
     if not made or "embedding" in found:
-        made["embedding"] = vector(export, parts, found)
-    if weights := next((name for name in WEIGHTS if found.get(name) == (len(parts),)), None):
+        made["embedding"] = vector(export, parts.manifest, found)
+    if weights := next((name for name in WEIGHTS if found.get(name) == (len(parts.manifest),)), None):
         made["weights"] = {"kind": "weights", "tensor": weights}
-    return made
+    return {task: {key: graphs(value, names) for key, value in output.items()} for task, output in made.items()}
 
 
-def refuse(export: Export) -> None:
-    for name in export.config.get("architectures") or []:
+def named(export: Export, shapes: Shapes) -> dict[str, str]:
+    """transformers' name of an output -> the graph's; a lone row of numbers of a model with labels is its logits."""
+    if len(shapes) == 1 and "id2label" in export.config:
+        ((name, shape),) = shapes.items()
+        if len(shape) == 1:
+            return {"logits": name}
+    return {base(name): name for name in shapes}
+
+
+def graphs(value: Any, names: Mapping[str, str]) -> Any:
+    """The graph's name where the value is one of transformers'."""
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def refuse(config: Json) -> None:
+    """Of what there are logits, but for no task of Braid."""
+    for name in config.get("architectures") or []:
         for ending, what in REFUSED.items():
-            if str(name).endswith(ending) and not encoder(export):
+            if str(name).endswith(ending):
                 raise BundleError(f"config.json: {name} {what}, which no answer of Braid can say")
-
-
-def encoder(export: Export) -> bool:
-    """Only the encoder of a model that has a decoder, too: its vectors are what it is for."""
-    return next(iter(export.graphs.values())).stem.startswith(("encoder_model", "audio_model", "vision_model"))
 
 
 def scores(export: Export, shape: tuple[int, ...]) -> Json:
     """Classification, multilabel or regression, as transformers' loss decides it."""
+    refuse(export.config)
     if len(shape) != 1:
         raise BundleError(f"output 'logits' is {shape} for one row; Braid answers for all of it, not for each token")
     names = labels(export.config, shape[0])
@@ -82,16 +93,17 @@ def labels(config: Json, count: int) -> list[str]:
     return names
 
 
-def detection(export: Export, parts: Mapping[str, Json], found: Shapes) -> Json:
+def detection(export: Export, parts: Parts, found: Shapes) -> Json:
     """Boxes are shares of the upright picture; transformers' post_process_object_detection does not clip them."""
-    kind = str(export.config.get("model_type"))
+    kind, _ = parts.processors["image"]
+    pixels = parts.manifest["image"]["tensors"]["pixels"]
     boxes, classes = found["logits"]
     made: Json = {
-        "kind": "detection", "pixels": parts["image"]["tensors"]["pixels"], "boxes": "pred_boxes", "scores": "logits",
-        "format": "cxcywh", "unit": "picture", "clip": False,
+        "kind": "detection", "pixels": pixels, "boxes": "pred_boxes", "scores": "logits", "format": "cxcywh",
+        "unit": "picture", "clip": False,
     }  # fmt: skip
-    if kind in SIGMOID:
-        kept = SIGMOID[kind] or boxes
+    if kind in PAIRS:
+        kept = PAIRS[kind] or boxes
         return {**made, "labels": labels(export.config, classes), "activation": "sigmoid", "each": "pair", "most": kept}
     names = labels(export.config, classes - 1)
     return {**made, "labels": names, "activation": "softmax", "background": -1, "most": boxes}

@@ -23,8 +23,8 @@ class Words(NamedTuple):
     tokenizer: str  # tokenizer.json
 
 
-def words(export: Export, ports: dict[str, tuple[int | None, ...]]) -> Words:
-    """`ports`: the graph's inputs with their axes. Raises BundleError."""
+def words(export: Export, static: int | None, *, positions: bool) -> Words:
+    """`static`: tokens that the graph always takes; `positions`: whether it is told them. Raises BundleError."""
     file = export.file("tokenizer.json")
     if file is None:
         raise BundleError(
@@ -44,16 +44,29 @@ def words(export: Export, ports: dict[str, tuple[int | None, ...]]) -> Words:
     made["pad_id"] = pad_id(export, said, tokenizer)
     if about.get("do_lower_case"):
         made["lowercase"] = True
+    if prompt := prefix(export):
+        made["prefix"] = prompt
     if said.get("truncation_side") == "left":
         made["truncate"] = "left"
-    static = ports["input_ids"][1]
     if static or export.config.get("model_type") in PADDED:
         made["max_tokens"] = made["pad_to"] = static or made["max_tokens"]
         if said.get("padding_side") == "left":
             made["side"] = "left"
-    if "position_ids" in ports and export.config.get("model_type") in OFFSET:
+    if positions and export.config.get("model_type") in OFFSET:
         made["first_position"] = made["pad_id"] + 1
     return Words(made, content)
+
+
+def prefix(export: Export) -> str:
+    """What sentence-transformers puts before every text unless it is told otherwise."""
+    said = export.json("config_sentence_transformers.json") or {}
+    prompts = said.get("prompts") or {}
+    chosen = said.get("default_prompt_name")
+    if others := sorted(name for name, prompt in prompts.items() if prompt and name != chosen):
+        export.say(
+            f"config_sentence_transformers.json: prompts {', '.join(others)} are for the client to put before a text"
+        )
+    return str(prompts.get(chosen, "")) if chosen else ""
 
 
 def longest(export: Export, said: Json, about: Json) -> int:

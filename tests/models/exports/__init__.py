@@ -12,6 +12,7 @@ FAMILIES: dict[str, Export] = {
     "roberta-regression": texts.roberta_regression,
     "distilbert": texts.distilbert,
     "mpnet": texts.mpnet,
+    "sentences": texts.sentences,
     "whisper": sounds.whisper,
     "spectrogram": sounds.spectrogram,
     "wav2vec2": sounds.wav2vec2("group", masked=False),

@@ -18,6 +18,7 @@ from tests.models.exports.tiny import (
     config,
     graph,
     made,
+    nested,
     subwords,
     transformers,
     words,
@@ -33,10 +34,14 @@ def clip_model() -> Any:
     )
 
 
-def clip_files(folder: Path, model: Any) -> None:
+def clip_files(folder: Path, model: Any, *, modern: bool = True) -> None:
     config(folder, model)
     words(folder, model_max_length=40)
-    transformers.CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=SQUARE).save_pretrained(folder)
+    processor = transformers.CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=SQUARE)
+    if modern:
+        nested(folder, "CLIP", image_processor=processor)
+    else:
+        processor.save_pretrained(folder)
 
 
 CLIP_INPUTS = {"input_ids": IDS, "pixel_values": PICTURE, "attention_mask": torch.ones_like(IDS)}
@@ -62,7 +67,7 @@ def clip_logits(folder: Path) -> None:
 def clip_towers(folder: Path) -> None:
     """transformers.js: a graph each, of which neither knows how they are compared."""
     model = clip_model()
-    clip_files(folder, model)
+    clip_files(folder, model, modern=False)
     inner = folder / "onnx"
     text = transformers.CLIPTextModelWithProjection(model.config.text_config)
     vision = transformers.CLIPVisionModelWithProjection(model.config.vision_config)
@@ -118,9 +123,10 @@ def clap(fusion: bool) -> Export:
         config(folder, model)
         subwords(folder, model_max_length=512)
         truncation = "fusion" if fusion else "rand_trunc"
-        transformers.ClapFeatureExtractor(
+        extractor = transformers.ClapFeatureExtractor(
             feature_size=16, max_length_s=2, truncation=truncation, frequency_min=50
-        ).save_pretrained(folder)
+        )
+        nested(folder, "Clap", feature_extractor=extractor)
         features = torch.randn(1, 4 if fusion else 1, 201, 16)
         inputs = {"input_ids": IDS, "input_features": features, "attention_mask": torch.ones_like(IDS)}
         inputs |= {"is_longer": torch.tensor([[True]])} if fusion else {}

@@ -47,17 +47,36 @@ def mpnet(folder: Path) -> None:
     model = made("MPNetModel", transformers.MPNetConfig(**BERT))
     config(folder, model)
     subwords(folder, model_max_length=512)
-    kinds = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
+    modules(folder, {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}, ["mean_tokens"])
+    write(folder / "sentence_bert_config.json", {"max_seq_length": 24, "do_lower_case": False})
+    inputs = {"input_ids": IDS, "attention_mask": torch.ones_like(IDS)}
+    graph(folder / "onnx" / "model.onnx", model, inputs, ["last_hidden_state"], {"last_hidden_state": [1]})
+
+
+MODES = ["cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"]
+
+
+def modules(folder: Path, kinds: dict[str, str], pooling: list[str]) -> None:
+    """sentence-transformers' steps, and how it pools."""
     steps = [
         {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for i, (kind, path) in enumerate(kinds.items())
     ]
     write(folder / "modules.json", steps)
-    write(folder / "sentence_bert_config.json", {"max_seq_length": 24, "do_lower_case": False})
-    modes = dict.fromkeys(
-        ("cls_token", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"), False
-    )
-    pooling = {f"pooling_mode_{mode}": on for mode, on in {**modes, "mean_tokens": True}.items()}
-    write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 16, **pooling, "include_prompt": True})
-    inputs = {"input_ids": IDS, "attention_mask": torch.ones_like(IDS)}
+    said = {"word_embedding_dimension": 16, "include_prompt": True}
+    write(folder / "1_Pooling" / "config.json", said | {f"pooling_mode_{mode}": mode in pooling for mode in MODES})
+
+
+def sentences(folder: Path) -> None:
+    """An older layout of theirs, all poolings joined, a prompt, small letters; of a model that once filled in words."""
+    model = made("BertModel", transformers.BertConfig(**BERT, type_vocab_size=4))
+    model.config.architectures = ["BertForMaskedLM"]
+    inner = folder / "0_Transformer"
+    config(inner, model)
+    words(inner, model_max_length=512)
+    write(inner / "sentence_bert_config.json", {"max_seq_length": 30, "do_lower_case": True})
+    modules(folder, {"Transformer": "0_Transformer", "Pooling": "1_Pooling"}, MODES)
+    prompts = {"prompts": {"query": "Fox: ", "document": ""}, "default_prompt_name": "query"}
+    write(folder / "config_sentence_transformers.json", prompts)
+    inputs = {"input_ids": IDS, "attention_mask": torch.ones_like(IDS), "token_type_ids": torch.zeros_like(IDS)}
     graph(folder / "onnx" / "model.onnx", model, inputs, ["last_hidden_state"], {"last_hidden_state": [1]})

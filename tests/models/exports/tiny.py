@@ -117,6 +117,14 @@ def tokenizer(folder: Path, kind: Callable[[], Tokenizer], **said: Any) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(said))
 
 
+def nested(folder: Path, name: str, **parts: Any) -> None:
+    """What transformers 5 writes of a processor of several: one file, all in it; the tokenizer is there already."""
+    said = json.loads((folder / "tokenizer_config.json").read_text())
+    lengths = {key: said[key] for key in ("pad_token", "model_max_length")}
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **lengths)
+    getattr(transformers, f"{name}Processor")(tokenizer=fast, **parts).save_pretrained(folder)
+
+
 def words(folder: Path, **said: Any) -> None:
     tokenizer(folder, bert, **{"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", **said})
 
