@@ -28,7 +28,7 @@ def bundle(folder: Path) -> Bundle:
 @pytest.fixture(scope="session")
 def slow(folder: Path) -> Bundle:
     """The same, a quarter of a second a run."""
-    return senses.write(folder / "slow", "slow", slow=80)
+    return senses.write(folder / "slow", "slow", slow=0.25)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
 ROOT = Path(__file__).parent.parent
 PLAIN = {"BRAID_DRAIN": "0", "BRAID_WORKERS": "1", "BRAID_THREADS": "1", "BRAID_CACHE": "/nowhere"}
+CORES = sorted(os.sched_getaffinity(0))[:2]  # of a server: how much it can take must not depend on the machine
 PATIENCE = 30.0  # seconds; a test that needs them all has failed
 
 
@@ -47,7 +48,8 @@ class Server:
     def __init__(
         self, bundles: Sequence[Path], settings: dict[str, str], folder: Path | None, under: Sequence[str] = ()
     ) -> None:
-        command = [*under, *COMMAND, "serve", *map(str, bundles), "--port", "0"]
+        few = ["taskset", "--cpu-list", ",".join(map(str, CORES))]
+        command = [*few, *under, *COMMAND, "serve", *map(str, bundles), "--port", "0"]
         self.process = subprocess.Popen(command, env=environment(settings), cwd=folder, stderr=subprocess.PIPE)
         self.lines: list[bytes] = []
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -4,6 +4,7 @@
 The word `poison` has an id beyond the graph's table: onnxruntime then fails the whole batch.
 """
 
+import functools
 import io
 import struct
 import wave
@@ -12,19 +13,22 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from service import bundle
+from service.calibrate import best
 from service.model import Model
 
 RATE, SIDE = 8000, 8
 WORDS = ["a", "b", "c", "d", "e", "f", "g", "h", "white", "noise", "quiet", "loud", "poison"]
 PARTS = ("text", "image", "audio")
 LABELS = ["tokens", "brightness", "loudness"]
-WIDTH = 384  # of the matrices that make a model slow: one product is about 5 ms of one core
+WIDTH = 32  # of the matrices that make a model slow: too small for threads, and for wide registers to gain much
+PRODUCTS = 20  # a round
 
 
 def png(level: int = 255, size: tuple[int, int] = (20, 10)) -> bytes:
@@ -49,14 +53,14 @@ def write(
     name: str = "senses",
     *,
     policy: str = "mask",
-    slow: int = 0,
+    slow: float = 0,
     batch: int | str = "batch",
     outputs: dict[str, Any] | None = None,
     version: int = 7,
     needs: dict[str, list[str]] | None = None,
     hang: bool = False,
 ) -> bundle.Bundle:
-    """`slow` is a number of matrix products a run, whatever the batch; `batch` the graph's batch axis.
+    """`slow` is processor seconds a run, whatever the machine and the batch; `batch` the graph's batch axis.
 
     `measures` come times `version`, but for the usual one. With `hang` a white picture keeps the graph busy for years.
     """
@@ -110,7 +114,7 @@ def tokenizer() -> Tokenizer:
     return made
 
 
-def graph(masked: bool, slow: int, batch: int | str, gain: int = 1) -> onnx.ModelProto:
+def graph(masked: bool, slow: float, batch: int | str, gain: int = 1) -> onnx.ModelProto:
     """measures (B, 3) = [sum of the text mask, mean of the pixels, rms of the samples] x present x gain."""
     real, whole = TensorProto.FLOAT, TensorProto.INT64
     inputs = {
@@ -154,13 +158,14 @@ def graph(masked: bool, slow: int, batch: int | str, gain: int = 1) -> onnx.Mode
     else:
         nodes.append(node("Identity", "all", "slowed"))
     if slow:
-        constants["identity"] = np.eye(WIDTH, dtype=np.float32)
+        constants |= {"identity": np.eye(WIDTH, dtype=np.float32), "rounds": np.array(rounds(slow), np.int64)}
+        constants["true"] = np.array(True)
         nodes += [node("Shape", "ids", "shape"), node("Cast", "shape", "sizes", to=real)]
         nodes += [node("Min", "sizes one", "both"), node("ReduceMin", "both", "unit", keepdims=0)]  # 1, not foldable
-        nodes += [node("Mul", "identity unit", "power0")]
-        nodes += [node("MatMul", f"power{i} power{i}", f"power{i + 1}") for i in range(slow)]
         nodes += [
-            node("ReduceMax", f"power{slow}", "still_one", keepdims=0),
+            node("Mul", "identity unit", "power"),
+            helper.make_node("Loop", ["rounds", "", "power"], ["last_power"], body=products()),
+            node("ReduceMax", "last_power", "still_one", keepdims=0),
             node("Mul", "slowed still_one", "measures"),
         ]
     else:
@@ -175,6 +180,45 @@ def graph(masked: bool, slow: int, batch: int | str, gain: int = 1) -> onnx.Mode
     model = helper.make_model(made, ir_version=10, opset_imports=[helper.make_opsetid("", 18)])
     onnx.checker.check_model(model)
     return model
+
+
+def products() -> onnx.GraphProto:
+    """A round of a loop: a matrix times itself, again and again."""
+    real, whole, truth = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+    info = helper.make_tensor_value_info
+    return helper.make_graph(
+        [
+            node("Identity", "true", "go_on"),
+            *(node("MatMul", f"power{i} power{i}", f"power{i + 1}") for i in range(PRODUCTS)),
+        ],
+        "round",
+        [info("round", whole, []), info("go", truth, []), info("power0", real, [WIDTH, WIDTH])],
+        [info("go_on", truth, []), info(f"power{PRODUCTS}", real, [WIDTH, WIDTH])],
+    )
+
+
+def rounds(seconds: float) -> int:
+    """That take this machine so many seconds of one core."""
+    return max(1, round(seconds / a_round()))
+
+
+@functools.cache
+def a_round() -> float:
+    """Seconds."""
+    real, truth, count = TensorProto.FLOAT, np.array(True), 200
+    info = helper.make_tensor_value_info
+    made = helper.make_graph(
+        [helper.make_node("Loop", ["rounds", "", "power"], ["last_power"], body=products())],
+        "rounds",
+        [info("power", real, [WIDTH, WIDTH])],
+        [info("last_power", real, [WIDTH, WIDTH])],
+        [numpy_helper.from_array(truth, "true"), numpy_helper.from_array(np.array(count, np.int64), "rounds")],
+    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    model = helper.make_model(made, ir_version=10, opset_imports=[helper.make_opsetid("", 18)])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    return best(lambda: session.run(None, {"power": np.eye(WIDTH, dtype=np.float32)})) / count
 
 
 def hanging(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -33,7 +33,7 @@ def brief(bundle: Bundle) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def slowly(slow: Bundle) -> Iterator[Server]:
     """A quarter of a second a row."""
-    with serve(slow.folder, BRAID_BATCH="1", **SHORT) as running:
+    with serve(slow.folder, BRAID_BATCH="1", BRAID_QUEUE_SECONDS="30", **SHORT) as running:
         yield running
 
 

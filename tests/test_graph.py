@@ -16,7 +16,7 @@ from service.errors import BundleError
 from tests import senses
 
 KEPT = sorted((Path(onnx.__file__).parent / "backend/test/data").rglob("*.onnx"))
-DATA = senses.graph(masked=True, slow=2, batch="batch").SerializeToString()
+DATA = senses.graph(masked=True, slow=0.001, batch="batch").SerializeToString()
 
 
 def nodes(within: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.NodeProto]:

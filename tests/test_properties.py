@@ -28,7 +28,7 @@ WHITE = senses.png(255)
 @pytest.fixture(scope="module")
 def crowded(folder: Path) -> Iterator[Server]:
     """Each run takes long enough (20 ms) for company to arrive."""
-    made = senses.write(folder / "crowded", slow=6)
+    made = senses.write(folder / "crowded", slow=0.02)
     with serve(made.folder, BRAID_ENGINE="thread", BRAID_BATCH="16") as running:
         yield running
 
@@ -36,7 +36,7 @@ def crowded(folder: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def patient(slow: Bundle) -> Iterator[Server]:
     """One row at a time, a quarter of a second each."""
-    with serve(slow.folder, BRAID_BATCH="1") as running:
+    with serve(slow.folder, BRAID_BATCH="1", BRAID_QUEUE_SECONDS="30") as running:
         yield running
 
 
@@ -225,7 +225,7 @@ def test_probes_answer_while_the_model_works(patient: Server) -> None:
 
 
 def test_live_at_once_and_ready_only_after_the_proof(folder: Path) -> None:
-    heavy = senses.write(folder / "heavy", "heavy", slow=300)
+    heavy = senses.write(folder / "heavy", "heavy", slow=1.0)
     with serve(heavy.folder, wait=False) as server:
         eventually(lambda: connects(server))
         for path in ("/health/ready", "/v1/models/heavy"):

@@ -64,7 +64,7 @@ class Watch:
 def main(
     seconds: Annotated[float, typer.Option(help="of each load")] = 15.0,
     times: Annotated[float, typer.Option(help="the capacity")] = 10.0,
-    slow: Annotated[int, typer.Option(help="matrix products of a run, each about 5 ms")] = 6,
+    slow: Annotated[float, typer.Option(help="seconds of a run")] = 0.03,
     batch: Annotated[int, typer.Option(help="rows of a run")] = 2,
     connections: Annotated[int, typer.Option()] = 600,
 ) -> None:
