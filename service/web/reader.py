@@ -46,6 +46,7 @@ class Reader:
         self._parser = httptools.HttpRequestParser(self)
         self._fed = 0  # bytes in this phase; 0: it began in the midst of a piece
         self._url, self._fields = b"", list[tuple[bytes, bytes]]()
+        self._trailers = 0
 
     def feed(self, data: bytes) -> None:
         """Raises RequestError; then nothing may follow."""
@@ -109,8 +110,12 @@ class Reader:
             raise TargetTooLong("the URL is too long", limit=self._limits.target_bytes)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.phase is HEAD:  # else a trailer, which is counted with its body and thrown away
+        if self.phase is HEAD:
             self._fields.append((name.lower(), value.rstrip(b" \t")))
+            return
+        self._trailers += 1  # their bytes count with the body; they are thrown away
+        if self._trailers > self._limits.head_fields:
+            raise Malformed("too many trailers", limit=self._limits.head_fields)
 
     def on_headers_complete(self) -> None:
         fields, limits, parser = self._fields, self._limits, self._parser
@@ -124,7 +129,7 @@ class Reader:
         if version == "1.0":  # as if it asked for neither: each would need an answer of its own form
             keep = expects = False
         self.incoming = self._take(Head(version, method, heads.target(method, self._url), fields, keep, expects))
-        self.phase, self.since, self._fed = BODY, 0.0, 0
+        self.phase, self.since, self._fed, self._trailers = BODY, 0.0, 0, 0
 
     def on_body(self, body: bytes) -> None:
         assert self.incoming
