@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from service.bundle import Bundle
-from tests import attacks
+from tests import attacks, senses
 from tests.attacks import CANARY, GOOD, JSON, get, head, post, sized
 from tests.process import Server, eventually, serve
-from tests.wire import connected, cpu, heard, limited, many, memory, said, statuses
+from tests.wire import connected, cpu, heard, limited, many, memory, most_memory, said, statuses
 
 PROMPT = 2.0  # seconds; an attack that is not slowness itself is answered within
 SHORT: dict[str, Any] = {  # deadlines
@@ -263,6 +263,16 @@ def test_a_body_that_comes_all_the_same_does_not_hide_the_refusal(brief: Server)
         assert time.monotonic() - began < PROMPT
 
 
+def test_who_goes_on_sending_what_was_refused_is_cut_off_in_the_end(brief: Server) -> None:
+    began = time.monotonic()
+    with connected(brief, head(attacks.HOST, attacks.KIND, b"Content-Length: 99999999")) as connection:
+        with suppress(ConnectionError):
+            while time.monotonic() - began < 10:
+                connection.sendall(b" " * 1000)
+                time.sleep(0.01)
+        assert 0.8 <= time.monotonic() - began < 0.8 + PROMPT
+
+
 def test_a_short_body_that_nobody_wants_costs_no_connection(brief: Server) -> None:
     start = head(attacks.HOST, attacks.KIND, attacks.LENGTH, line=b"POST /nowhere HTTP/1.1")
     with connected(brief, start) as connection:
@@ -301,6 +311,18 @@ def test_idle_clients_in_thousands_give_way_to_those_who_ask(bundle: Bundle) -> 
                 assert statuses(said(server, get(b"GET /health/ready HTTP/1.1", b"Connection: close"))) == [200]
                 assert time.monotonic() - began < 1
         assert memory(server) - before < 30 * 2**20
+
+
+def test_a_thousand_hostile_requests_cost_little_memory(bundle: Bundle) -> None:
+    with serve(bundle.folder, **SHORT) as server:
+        assert server.predict(text=b"a", image=senses.png(), audio=senses.wav()).status_code == 200
+        before = most_memory(server)
+        for data, _ in list(HOSTILE.values()) * 5:
+            said(server, data)
+        said(server, sized(b" " * (40 * 2**20)))
+        said(server, post(attacks.CHUNKED, body=attacks.chunks(*[b" " * 2**20] * 40)))
+        assert most_memory(server) - before < 48 * 2**20
+        assert server.measures(text=b"a b") == [2, 0, 0]
 
 
 FEW: dict[str, Any] = {"BRAID_CONNECTIONS": "8", "BRAID_BATCH": "1"}

@@ -48,6 +48,13 @@ def memory(server: Server) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
+def most_memory(server: Server) -> int:
+    """Bytes that the worker has ever held."""
+    (pid,) = children(server.process.pid)
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
 def children(pid: int) -> Iterator[int]:
     for task in Path(f"/proc/{pid}/task").iterdir():
         yield from map(int, (task / "children").read_text().split())

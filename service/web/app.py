@@ -65,7 +65,8 @@ def rest(registry: Registry, settings: Settings, metrics: Metrics, orders: Order
         return {"status": "ready"}
 
     async def exposition() -> bytes:
-        return merged([metrics.render(), *await orders.worker.ask_siblings()])
+        others = await orders.worker.ask_siblings()
+        return merged([metrics.render(), *others]) if others else metrics.render()
 
     @app.get("/metrics", tags=["health"], summary="Prometheus' text format", response_class=Response)
     async def scrape() -> Response:

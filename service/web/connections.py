@@ -46,6 +46,7 @@ class Connections:
         self._most = most
         self._half: set[Connection] = set()
         self._doubting = self._looking = False
+        self._crowded = 0.0  # when there was no room, the last time
         self._second = 0
         self._date = b""
         self._pause = min(SELDOM, max(OFTEN, shortest(limits) / 8))
@@ -85,6 +86,9 @@ class Connections:
 
     def _make_room(self, now: float) -> None:
         """Silent ones, those that wait for their next request, those in the midst of a head: the longest first."""
+        if now < self._crowded + OFTEN:  # all were looked at just now
+            return
+        self._crowded = now
         idle = {one: waited for one in self.open if (waited := one.idle(now)) > MOMENT}
         enough = len(self.open) - self._most + max(1, self._most // SHARE)
         for one in sorted(idle, key=lambda one: -idle[one])[:enough]:

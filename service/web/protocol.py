@@ -11,17 +11,14 @@ from typing import cast
 
 from service.errors import Malformed, RequestError, Unavailable
 from service.web import answers
-from service.web.asgi import Scope
 from service.web.connections import LINGER, MOMENT, RESERVE, Connections
 from service.web.exchange import Exchange
-from service.web.reader import BODY, DONE, HEAD, IDLE, OVER, Head, Reader
+from service.web.reader import BODY, DONE, HEAD, IDLE, OVER, Address, Ends, Head, Reader
 
-ASGI = {"version": "3.0", "spec_version": "2.3"}
 HIGH = 64 * 1024  # bytes of a body that wait for the application; then the connection is not read
 RETRY = 1  # seconds
 PROBES = {"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/metrics"}
 CLOSED = 7  # TCP_CLOSE of Linux: a reset came
-Address = tuple[str, int] | None
 
 
 class Connection(asyncio.Protocol):
@@ -36,9 +33,10 @@ class Connection(asyncio.Protocol):
         self._refusal: RequestError | None = None  # comes after the answers
         self._reading = True
         self._unread = 0.0  # since when the client has not been taking its answer
+        self._until = 0.0  # when it is cut off, whatever it still sends; 0: never
         self._writable: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._addresses: tuple[Address, Address] | None = None
+        self._ends: Ends | None = None
 
     # -- from the transport -------------------------------------------------------------------------------------------
 
@@ -55,6 +53,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         reader = self._reader
         if reader.phase is OVER:
+            reader.since = 0.0  # it is still sending
             return
         if reader.phase is DONE:
             self._later += data
@@ -104,7 +103,10 @@ class Connection(asyncio.Protocol):
     def _take(self, head: Head) -> Exchange:
         if self._crowded and head.target.path not in PROBES:
             raise Unavailable("too many connections", retry_after=RETRY)
-        exchange = Exchange(self, self._scope(head), keep=head.keep, expects=head.expects)
+        if self._ends is None:
+            about = self._transport.get_extra_info
+            self._ends = Ends(self.every.scheme, address(about("sockname")), address(about("peername")))
+        exchange = Exchange(self, head.scope(self._ends), keep=head.keep, expects=head.expects)
         if self._current is None and not self._waiting:
             self._begin(exchange)
         elif len(self._waiting) + 1 < self.every.limits.pipeline:
@@ -112,25 +114,6 @@ class Connection(asyncio.Protocol):
         else:
             raise Unavailable("too many requests ahead of their answers", retry_after=RETRY)
         return exchange
-
-    def _scope(self, head: Head) -> Scope:
-        if self._addresses is None:
-            about = self._transport.get_extra_info
-            self._addresses = address(about("sockname")), address(about("peername"))
-        return {
-            "type": "http",
-            "asgi": ASGI,
-            "http_version": head.version,
-            "method": head.method.decode("ascii"),
-            "scheme": self.every.scheme,
-            "path": head.target.path,
-            "raw_path": head.target.raw,
-            "query_string": head.target.query,
-            "root_path": "",
-            "headers": head.fields,
-            "server": self._addresses[0],
-            "client": self._addresses[1],
-        }
 
     # -- from the exchange --------------------------------------------------------------------------------------------
 
@@ -180,7 +163,9 @@ class Connection(asyncio.Protocol):
     def look(self, now: float) -> None:
         """Ends what is overdue."""
         reader, limits = self._reader, self.every.limits
-        if self.paused:
+        if 0 < self._until < now:
+            self.abort()
+        elif self.paused:
             self._unread = self._unread or now
             if now - self._unread > limits.answer_seconds:
                 self.cut("unread")
@@ -211,14 +196,13 @@ class Connection(asyncio.Protocol):
         return self.every.limits.keep_alive if self._served else self.every.limits.head_seconds
 
     def idle(self, now: float) -> float:
-        """Seconds for which another could have used the place better; under pressure a body has no grace."""
-        reader = self._reader
+        """Seconds for which another could have used the place better. Under pressure a body is fast, or over soon."""
+        reader, limits = self._reader, self.every.limits
         if not reader.since or self._works():
             return 0.0
         waited = now - reader.since
-        if reader.incoming is not None and reader.incoming.received >= self.every.limits.body_rate * waited:
-            return 0.0
-        return waited
+        fast = reader.incoming is not None and reader.incoming.received >= limits.body_rate * waited
+        return 0.0 if fast and waited < limits.body_grace else waited
 
     def doubtful(self) -> bool:
         """Whether it is not yet known if a client that sends no more is there for its answer.
@@ -241,9 +225,11 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def last(self) -> None:
-        """The worker stops."""
+        """The worker stops: who has no request has a moment."""
         if self._reader.phase is IDLE:
             self._reader.since = 0.0
+        elif self._until:
+            self._until = min(self._until, self.loop.time() + MOMENT)
 
     def stop(self) -> None:
         if self._task is not None:
@@ -291,6 +277,7 @@ class Connection(asyncio.Protocol):
         if clean or self._half:
             self._transport.close()
             return
+        self._until = self.loop.time() + (MOMENT if self.every.closing else self.every.limits.answer_seconds)
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self.read()

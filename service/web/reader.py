@@ -9,8 +9,10 @@ import httptools
 from service.errors import HeadTooLarge, Malformed, RequestError, SlowBody, SlowHead, TargetTooLong
 from service.settings import Settings
 from service.web import heads
-from service.web.asgi import Headers
+from service.web.asgi import Headers, Scope
 from service.web.exchange import Exchange
+
+ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
 class Phase(IntEnum):
@@ -26,6 +28,17 @@ class Phase(IntEnum):
 IDLE, HEAD, BODY, DONE, OVER = Phase
 
 
+Address = tuple[str, int] | None
+
+
+class Ends(NamedTuple):
+    """Of a connection."""
+
+    scheme: str
+    server: Address
+    client: Address
+
+
 class Head(NamedTuple):
     version: str
     method: bytes
@@ -33,6 +46,22 @@ class Head(NamedTuple):
     fields: Headers
     keep: bool  # the connection, if it is for the client
     expects: bool  # it waits for 100 Continue
+
+    def scope(self, ends: Ends) -> Scope:
+        return {
+            "type": "http",
+            "asgi": ASGI,
+            "http_version": self.version,
+            "method": self.method.decode("ascii"),
+            "scheme": ends.scheme,
+            "path": self.target.path,
+            "raw_path": self.target.raw,
+            "query_string": self.target.query,
+            "root_path": "",
+            "headers": self.fields,
+            "server": ends.server,
+            "client": ends.client,
+        }
 
 
 class Reader:
