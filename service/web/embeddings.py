@@ -16,7 +16,7 @@ from service.model import Model
 from service.outputs.embedding import Embedding
 from service.registry import Served
 from service.types import FLOAT, Array, Row, Stages
-from service.web import problems, uploads
+from service.web import documents, problems, uploads
 from service.web.asgi import Headers, Receive, Scope, Send, answer, header
 from service.web.calls import Call, Calls, Reply, summed, while_there
 
@@ -73,6 +73,7 @@ def parsed(body: bytes, scope: Scope) -> dict[str, Any]:
     kind = header(scope, b"content-type").split(b";")[0].strip().lower()
     if kind != b"application/json":
         raise UnsupportedType("send application/json")
+    documents.bounded(body)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from service.errors import DuplicatePart, InvalidInput, Malformed, TooLarge, UnknownPart, UnsupportedType
 from service.limits import MIB, Limits
-from service.web import controls, forms
+from service.web import controls, documents, forms
 from service.web.asgi import Disconnected, Receive, Scope, header
 
 PLAIN_ENCODINGS = {"", "7bit", "8bit", "binary"}
@@ -188,6 +188,7 @@ def parsed(data: bytes) -> object:
         text = ESCAPED.sub(lift, text)
     if len(text) > WORDS:
         raise TooLarge("more text than all parts may have", limit=WORDS)
+    documents.bounded(text)
     try:
         return json.loads(text.decode("utf-8"), object_pairs_hook=partial(unique, lifted), parse_constant=no_constant)
     except (ValueError, RecursionError) as error:

@@ -109,6 +109,9 @@ def documents() -> Iterator[Case]:
     yield bad("a picture of 31 MiB", b'{"inputs": {"image": {"base64": "' + b"A" * 31 * MIB + b'"}}}', 413)
     keys = ",".join(f'"k{i}":1' for i in range(200_000))
     yield bad("200000 keys", f'{{"inputs": {{{keys}}}}}'.encode())
+    for many in ("[]", "{}", '""', '{"a":1}', "1.5", '"a,b"'):
+        some = ",".join([many] * (4_000_000 // (len(many) + 1)))
+        yield bad(f"4 MB of {many}", f'{{"inputs": {{"text": [{some}]}}}}'.encode())
     yield bad("an unknown part of 31 MiB", b'{"inputs": {"smell": "' + b"a" * 31 * MIB + b'"}}')
 
 

@@ -9,6 +9,7 @@ import orjson
 
 from service.errors import Malformed, TooLarge, UnsupportedType
 from service.types import Array
+from service.web import documents
 from service.web.asgi import Headers
 from service.web.calls import Reply
 from service.web.oip import tensors
@@ -17,6 +18,7 @@ HEADER = b"inference-header-content-length"
 BINARY = b"application/octet-stream"
 WINDOWS = {"gzip": 31, "deflate": 15}  # zlib's numbers for the two
 SMALL = 1024  # bytes that are not worth compressing
+NUMBERS, LISTS = 1_000_000, 200_000  # of a document; what is more is to come as binary data
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def raw(body: bytes, ports: Mapping[str, Any]) -> Request:
 
 
 def parsed(text: bytes, rest: bytes) -> Request:
+    documents.bounded(text, values=NUMBERS, objects=LISTS)
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -13,7 +13,7 @@ from service.messages import Wish
 from service.orders import Orders
 from service.registry import Registry
 from service.settings import Settings
-from service.web import manage, uploads
+from service.web import documents, manage, uploads
 
 TAGS: list[Any] = ["open inference protocol"]
 
@@ -47,6 +47,7 @@ async def document(request: Request, settings: Settings) -> dict[str, Any]:
     """A JSON object, or nothing. Raises Malformed."""
     uploads.length(request.scope, settings)
     body = await uploads.body(request.receive, settings)
+    documents.bounded(body)
     try:
         found = orjson.loads(body) if body else {}
     except orjson.JSONDecodeError as error:
