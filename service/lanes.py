@@ -1,6 +1,6 @@
 """A bundle's graphs, to the rest of Braid as one: rows -> rows. One graph of all parts, or for each part its tower."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from service.bundle import Bundle, Manifest
@@ -88,6 +88,11 @@ class Lanes:
         """The graphs' own batch size, if it is dynamic in none."""
         sizes = [lane.collate.most for lane in self.lanes]
         return None if None in sizes else max(size or 0 for size in sizes)
+
+    def takes(self, names: Collection[str]) -> bool:
+        """Whether these inputs are all that one graph needs, or some."""
+        needed = [lane.engine.inputs.keys() for lane in self.lanes if not lane.engine.inputs.keys().isdisjoint(names)]
+        return bool(needed) and set(names) == {name for inputs in needed for name in inputs}
 
     def run(self, rows: Sequence[Row]) -> list[Row]:
         """One answer a row, in their order."""

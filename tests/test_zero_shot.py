@@ -77,6 +77,23 @@ def base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+def test_a_part_alone_is_inferred_by_the_open_inference_protocol(server: Server) -> None:
+    def infer(*tensors: dict[str, Any], **more: Any) -> httpx.Response:
+        return server.client.post("/v2/models/colours/infer", json={"inputs": tensors, **more})
+
+    text = {"name": "text", "shape": [2], "datatype": "BYTES", "data": ["blue", "red green"]}
+    (output,) = infer(text).raise_for_status().json()["outputs"]
+    assert (output["name"], output["data"]) == ("text_embeds", [0, 0, 1, 1, 1, 0])
+    pixels = {"name": "pixels", "shape": [1, 3, 4, 4], "datatype": "FP32", "data": [1.0] * 16 + [0.0] * 32}
+    (output,) = infer(pixels).raise_for_status().json()["outputs"]
+    assert (output["name"], output["data"]) == ("image_embeds", [1, 0, 0])
+    assert infer(pixels, outputs=[{"name": "text_embeds"}]).status_code == 400
+    ids = {"name": "ids", "shape": [1, 1], "datatype": "INT64", "data": [0]}
+    assert infer(ids).status_code == 400  # its mask is missing
+    listed = server.client.get("/v2/models/colours").json()
+    assert [one["name"] for one in listed["inputs"]] == ["ids", "mask", "pixels"]
+
+
 def test_labels_without_what_they_are_for_are_refused(server: Server) -> None:
     answer = ask(server, ["red"], text=b"red")
     assert (answer.status_code, answer.json()["part"]) == (422, "image")

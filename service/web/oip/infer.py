@@ -51,7 +51,7 @@ class Infer:
         start = time.perf_counter()
         manifest = served.model.manifest
         found = Answer(manifest.name, manifest.version, request.id)
-        for wanted in self._wanted(served.model, request):
+        for wanted in self._wanted(served.model, request, rows):
             fill(found, wanted, served.model, rows)
         reply = found.reply(header(scope, b"accept-encoding").decode("latin-1").lower())
         call.stages["decode"] = time.perf_counter() - start
@@ -82,11 +82,13 @@ class Infer:
         finally:
             call.stages |= summed(stages)
 
-    def _wanted(self, model: Model, request: Request) -> Sequence[Wanted]:
+    def _wanted(self, model: Model, request: Request, rows: Sequence[Row]) -> Sequence[Wanted]:
+        """What the request names; else all that there is: of towers those whose parts were sent."""
+        there = [name for name in model.engine.outputs if all(name in row for row in rows)]
         for wanted in request.wanted:
-            if wanted.name not in model.engine.outputs:
-                raise Malformed(f"no such output; the graph has {', '.join(model.engine.outputs)}")
-        return request.wanted or [Wanted(name, request.binary) for name in model.engine.outputs]
+            if wanted.name not in there:
+                raise Malformed(f"no such output; there is {', '.join(there)}")
+        return request.wanted or [Wanted(name, request.binary) for name in there]
 
 
 def same_version(served: Served, version: str | None) -> None:
@@ -118,7 +120,7 @@ def fits(name: str, data: bytes, model: Model, settings: Settings) -> None:
 def tensor_rows(inputs: Mapping[str, Array], model: Model, settings: Settings) -> list[Row]:
     """The graph's own inputs, cut along the batch axis. Raises Malformed, OverLimit."""
     ports = model.engine.inputs
-    if inputs.keys() != ports.keys():
+    if not model.engine.takes(inputs):
         parts = ", ".join(model.manifest.inputs)
         raise Malformed(f"send all of the graph's inputs ({', '.join(ports)}), or BYTES named after parts ({parts})")
     counts = {array.shape[0] if array.ndim else 0 for array in inputs.values()}
