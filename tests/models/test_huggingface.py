@@ -5,7 +5,11 @@ import functools
 import io
 import json
 import operator
+import os
+import shlex
 import shutil
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -31,7 +35,7 @@ from service.errors import BundleError
 from service.model import Model
 from tests.models.test_foreign_sound import sound
 from tests.oracle import librosa
-from tests.process import Server, serve
+from tests.process import ROOT, Server, serve
 from tests.test_foreign_picture import PICTURES
 
 transformers = pytest.importorskip("transformers", reason="pip install .[dev]")
@@ -51,6 +55,9 @@ SOUNDS = [  # rate, channels, seconds, encoding
 ]  # fmt: skip
 TYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}
 LOGITS, PROBABILITIES, BOXES = 1e-5, 5e-7, 5e-5
+
+
+PATHS = os.environ | {"PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -545,3 +552,29 @@ def test_labels_are_shared_by_requests_that_name_the_same(server: Server, folder
         data = pictures[number % len(pictures)]
         logits = wanted_logits(folders["clip"], labels, "This is a photo of {}.", {"image": data})
         np.testing.assert_allclose(answer["raw"]["logits_per_image"], logits, atol=LOGITS)
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+PAGE = (ROOT / "models/importers/README.md").read_text()
+IMPORTS = [line for line in PAGE.splitlines() if line.startswith("python -m models import huggingface ")]
+CALLS = [line for line in PAGE.split("## Any other graph")[0].splitlines() if line.startswith("curl ")]
+
+
+def test_commands_of_the_page_lead_from_an_export_to_an_answer(folders: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "cat.jpg").write_bytes(PICTURES["large"]())
+    (tmp_path / "bark.wav").write_bytes(sounds()["WAV 16000"])
+    assert len(IMPORTS) == len(CALLS) > 7
+    for command in IMPORTS:
+        folder = shlex.split(command)[5]
+        (tmp_path / folder).symlink_to(folders[folder])
+        code = shlex.join([sys.executable, "-W", "ignore"]) + command.removeprefix("python")
+        run = subprocess.run(code, shell=True, capture_output=True, cwd=tmp_path, text=True, env=PATHS, check=False)
+        assert run.returncode == 0, run.stderr
+    with serve(tmp_path / "bundles") as server:
+        for call in CALLS:
+            line = call.replace("http://127.0.0.1:8000", str(server.client.base_url).rstrip("/"))
+            run = subprocess.run(f"{line} -sf", shell=True, capture_output=True, cwd=tmp_path, text=True, check=False)
+            assert run.returncode == 0, call
+            answer = json.loads(run.stdout)
+            assert answer.get("outputs") or len(answer["data"]) == 2
