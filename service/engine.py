@@ -14,6 +14,7 @@ import onnxruntime
 
 from service import memory
 from service.errors import BundleError, SettingsError
+from service.lending import Lending
 from service.ports import Port, Ports
 from service.types import Array
 from service.weights import LEAST, WEIGHTS, Memory, Shared
@@ -137,14 +138,23 @@ class Buffers:
         return buffer
 
 
-def share(graph: Path, providers: Sequence[str]) -> Path | Shared:
-    """The graph, optimised, with weights that its sessions need not copy; itself, where that does not pay or work."""
-    if [provider(name) for name in providers] != [CPU] or graph.stat().st_size < LARGE:
+def share(graph: Path, providers: Sequence[str], name: str = "", lending: Lending | None = None) -> Path | Shared:
+    """The graph, optimised, with weights that its sessions need not copy; itself, where that does not pay or work.
+
+    `lending`: other workers that serve what has this `name` use the same memory.
+    """
+    if [provider(one) for one in providers] != [CPU] or graph.stat().st_size < LARGE:
         return graph
     try:
-        place = Memory()
-    except (OSError, AttributeError):  # no room for a folder of two small files; not Linux
+        return lending.get(name, lambda: optimised(graph), Shared) if lending else optimised(graph)
+    except Exception:  # onnxruntime's exceptions share no base class; a graph's own faults are said when it is loaded
         return graph
+
+
+def optimised(graph: Path) -> Shared:
+    """Raises OSError where there is no room for a folder of two links, AttributeError where this is not Linux, and what
+    onnxruntime raises."""
+    place = Memory()
     try:
         options = settings(threads=1)
         options.optimized_model_filepath = str(place.graph)
@@ -154,8 +164,6 @@ def share(graph: Path, providers: Sequence[str]) -> Path | Shared:
         shared = place.read()
         started(shared, settings(threads=1), [CPU], values(shared))
         return shared
-    except Exception:  # onnxruntime's exceptions share no base class; a graph's own faults are said when it is loaded
-        return graph
     finally:
         place.close()
 

@@ -7,6 +7,7 @@ from service.bundle import Bundle, Manifest
 from service.collate import Collate
 from service.engine import Engine, first_line, share
 from service.errors import BundleError
+from service.lending import Lending
 from service.types import Row
 from service.weights import Shared
 
@@ -111,6 +112,7 @@ class Lanes:
             lane.engine.shrink(lane.collate.feed([row]))
 
 
-def loaded(bundle: Bundle, providers: Sequence[str]) -> Graphs:
+def loaded(bundle: Bundle, providers: Sequence[str], lending: Lending | None) -> Graphs:
     """Of each file of the bundle's that is to run, its graph."""
-    return {file.relative_to(bundle.folder).as_posix(): share(file, providers) for file in bundle.graphs}
+    names = [file.relative_to(bundle.folder).as_posix() for file in bundle.graphs]
+    return {name: share(bundle.folder / name, providers, f"{bundle.digest}/{name}", lending) for name in names}

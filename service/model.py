@@ -15,6 +15,7 @@ from service.errors import BundleError, InvalidInput, Malformed, MissingPart, Re
 from service.inputs import Audio, Image
 from service.isolation import Confinement, Decoders
 from service.lanes import Lanes
+from service.lending import Lending
 from service.limits import DEFAULTS, Limits
 from service.outputs import ZeroShot
 from service.types import FLOAT, NOTHING, Array, Asked, Encode, Parts, Row, Stages
@@ -32,11 +33,13 @@ class Model:
         limits: Limits = DEFAULTS,
         providers: Sequence[str] = ("CPU",),
         confinement: Confinement | None = None,
+        lending: Lending | None = None,
     ) -> None:
-        """`confinement`: pictures and sounds are decoded in processes of their own."""
+        """`confinement`: pictures and sounds are decoded in processes of their own. `lending`: weights are shared with
+        other workers."""
         self.bundle = bundle
         self.manifest = bundle.manifest
-        self._graphs = lanes.loaded(bundle, providers)
+        self._graphs = lanes.loaded(bundle, providers, lending)
         self.engine = Lanes(self.manifest, self._graphs, providers, threads=1)
         self._limits = limits
         apart = {name: spec for name, spec in self.manifest.inputs.items() if confinement and spec.kind != "text"}

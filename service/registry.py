@@ -17,6 +17,7 @@ from service.calibrate import MOST, Plan
 from service.errors import BundleError, DeadlineExceeded, Unavailable, UnknownModel
 from service.health import Health
 from service.isolation import Confinement
+from service.lending import Lending
 from service.logs import Log
 from service.metrics import Metrics
 from service.model import Model
@@ -175,12 +176,21 @@ def cores() -> int:
 
 
 class Registry:
-    def __init__(self, bundles: Sequence[Bundle], settings: Settings, metrics: Metrics, log: Log) -> None:
+    def __init__(
+        self,
+        bundles: Sequence[Bundle],
+        settings: Settings,
+        metrics: Metrics,
+        log: Log,
+        lending: Lending | None = None,
+    ) -> None:
+        """`lending`: where there may be other workers."""
         self.bundles = {bundle.manifest.name: bundle for bundle in bundles}
         self.served: dict[str, Served] = {}
         self.draining = False
         self.leaving = 0  # models that were swapped out while requests still hold them
         self._settings, self._metrics, self._log = settings, metrics, log
+        self._lending = lending
         self._pool = Threads(cores(), "encode")
         self.health = Health(settings.run_seconds, self._pool, log)
 
@@ -223,6 +233,7 @@ class Registry:
             limits=self._settings,
             providers=self._settings.providers,
             confinement=self._confinement(bundle.manifest.name),
+            lending=self._lending,
         )
         model.prove()
         plan = calibrate.recall(self._settings.cache, model) or calibrate.quick(model)

@@ -15,6 +15,7 @@ import uvicorn
 from service import descriptors, logs, memory, tls
 from service.bundle import Bundle
 from service.errors import SettingsError, StartError
+from service.lending import Lending
 from service.metrics import Metrics
 from service.orders import Orders
 from service.registry import Registry
@@ -41,7 +42,7 @@ def serve(settings: Settings, worker: Worker, bundles: Sequence[Bundle]) -> None
     memory.keep_little()
     memory.no_dumps()
     log, metrics = logs.Log(settings.log), Metrics()
-    registry = Registry(bundles, settings, metrics, log)
+    registry = Registry(bundles, settings, metrics, log, Lending(worker.family))
     with traces(settings.traces) as tracer:
         Server(Calls(registry, settings, metrics, log, tracer), log, worker).run(sockets=[worker.bound])
 

@@ -4,9 +4,9 @@ import fcntl
 import mmap
 import os
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
@@ -22,14 +22,22 @@ TYPES = {  # onnx.proto3, TensorProto.DataType
     1: "<f4", 2: "u1", 3: "i1", 4: "<u2", 5: "<i2", 6: "<i4", 7: "<i8", 9: "?", 10: "<f2", 11: "<f8", 12: "<u4",
     13: "<u8",
 }  # fmt: skip
+SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
-@dataclass(frozen=True)
 class Shared:
     """A graph that was optimised already, and its large tensors: name -> read-only array."""
 
-    graph: bytes
-    weights: dict[str, Array]
+    def __init__(self, files: tuple[int, ...]) -> None:
+        """`files`: descriptors of its own, of sealed memory: the graph, and its weights. Raises OSError, Malformed."""
+        self.files = files
+        weakref.finalize(self, close, files)
+        if len(files) != 2 or any(fcntl.fcntl(file, fcntl.F_GET_SEALS) & SEALS != SEALS for file in files):
+            raise Malformed("memory that others could change")
+        text, weights = (mmap.mmap(file, 0, prot=mmap.PROT_READ) for file in files)
+        with text:
+            self.graph = text[:]
+            self.weights: dict[str, Array] = dict(tensors(text, weights))
 
     @contextmanager
     def placed(self) -> Iterator[Path]:
@@ -45,33 +53,40 @@ class Memory:
 
     def __init__(self) -> None:
         """Raises OSError where there is no such memory, AttributeError where the system has no such call."""
-        self._fd = os.memfd_create("braid-weights", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self._files = memory("graph"), memory("weights")
         self._folder = tempfile.TemporaryDirectory(prefix="braid-")
         self.graph = Path(self._folder.name) / GRAPH
-        (Path(self._folder.name) / WEIGHTS).symlink_to(f"/proc/self/fd/{self._fd}")
+        for name, file in zip((GRAPH, WEIGHTS), self._files, strict=True):
+            (Path(self._folder.name) / name).symlink_to(f"/proc/self/fd/{file}")
 
     def read(self) -> Shared:
         """What was written; from now on it cannot be changed. Raises OSError, Malformed."""
-        data = self.graph.read_bytes()
-        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, seals)
-        return Shared(data, dict(tensors(data, mmap.mmap(self._fd, 0, prot=mmap.PROT_READ))))
+        for file in self._files:
+            fcntl.fcntl(file, fcntl.F_ADD_SEALS, SEALS)
+        return Shared((os.dup(self._files[0]), os.dup(self._files[1])))
 
     def close(self) -> None:
         self._folder.cleanup()
-        os.close(self._fd)
+        close(self._files)
 
 
-def tensors(data: bytes, weights: mmap.mmap) -> Iterator[tuple[str, Array]]:
+def memory(name: str) -> int:
+    return os.memfd_create(f"braid-{name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+
+
+def close(files: tuple[int, ...]) -> None:
+    for file in files:
+        os.close(file)
+
+
+def tensors(text: mmap.mmap, weights: mmap.mmap) -> Iterator[tuple[str, Array]]:
     """Of a graph that onnxruntime wrote: initialisers whose numbers are in `weights`. Raises Malformed."""
-    with mmap.mmap(-1, len(data)) as text:  # what the reader of graphs takes
-        text[:] = data
-        for number, model in graph.fields(text, (0, len(data))):
-            if number != 7 or isinstance(model, int):
-                continue
-            for number, span in graph.fields(text, model):
-                if number == 5 and not isinstance(span, int) and (found := tensor(text, span, weights)):
-                    yield found
+    for number, model in graph.fields(text, (0, len(text))):
+        if number != 7 or isinstance(model, int):
+            continue
+        for number, span in graph.fields(text, model):
+            if number == 5 and not isinstance(span, int) and (found := tensor(text, span, weights)):
+                yield found
 
 
 def tensor(text: mmap.mmap, span: Span, weights: mmap.mmap) -> tuple[str, Array] | None:

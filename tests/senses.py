@@ -59,14 +59,17 @@ def write(
     version: int = 7,
     needs: dict[str, list[str]] | None = None,
     hang: bool = False,
+    large: bool = False,
 ) -> bundle.Bundle:
     """`slow` is processor seconds a run, whatever the machine and the batch; `batch` the graph's batch axis.
 
     `measures` come times `version`, but for the usual one. With `hang` a white picture keeps the graph busy for years.
+    `large` ones have 10 MB of weights.
     """
     folder.mkdir(parents=True)
     made = graph(policy == "mask", slow, batch, 1 if version == 7 else version)
-    onnx.save(hanging(made) if hang else made, folder / "model.onnx")
+    made = hanging(made) if hang else laden(made) if large else made
+    onnx.save(made, folder / "model.onnx")
     tokenizer().save(str(folder / "tokenizer.json"))
     parts = {"text": ("txt", b"a white noise"), "image": ("png", png(51)), "audio": ("wav", wav(0.25))}
     described = manifest(name, policy) | {"version": str(version)}
@@ -178,6 +181,23 @@ def graph(masked: bool, slow: float, batch: int | str, gain: int = 1) -> onnx.Mo
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     model = helper.make_model(made, ir_version=10, opset_imports=[helper.make_opsetid("", 18)])
+    onnx.checker.check_model(model)
+    return model
+
+
+def laden(model: onnx.ModelProto) -> onnx.ModelProto:
+    """With a matrix that adds nothing to the brightness."""
+    bright = next(one for one in model.graph.node if one.output[0] == "brightness")
+    bright.output[0] = "light"
+    at = list(model.graph.node).index(bright) + 1
+    more = [
+        node("MatMul", "flat ballast", "wide"),
+        node("ReduceSum", "wide last", "nothing"),
+        node("Add", "light nothing", "brightness"),
+    ]
+    for i, one in enumerate(more):
+        model.graph.node.insert(at + i, one)
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((SIDE * SIDE, 40_000), np.float32), "ballast"))
     onnx.checker.check_model(model)
     return model
 

@@ -27,7 +27,7 @@ LAYERS = [  # from the top; a module may import what stands lower, and its neigh
     {"lanes"},
     {"engine", "fits", "isolation", "decoder"},
     {"state"},
-    {"collate", "batcher", "admission", "bundle", "weights"},
+    {"collate", "batcher", "admission", "bundle", "weights", "lending"},
     {"manifest"},
     {"kinds"},
     {"inputs", "outputs"},
