@@ -225,7 +225,7 @@ def test_probes_answer_while_the_model_works(patient: Server) -> None:
 
 
 def test_live_at_once_and_ready_only_after_the_proof(folder: Path) -> None:
-    heavy = senses.write(folder / "heavy", "heavy", slow=1.0)
+    heavy = senses.write(folder / "heavy", "heavy", slow=0.6)
     with serve(heavy.folder, wait=False) as server:
         eventually(lambda: connects(server))
         for path in ("/health/ready", "/v1/models/heavy"):
