@@ -43,7 +43,10 @@ def used(recipe: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if recipe.get("training", {}).get("pretrain"):
         yield "training", "autoencoders before labels"
     if "detector" in recipe:
-        yield "detector", ("one stage", "two stages")[recipe["detector"].get("stages", 1) - 1]
+        stages = ("one stage", "two stages")[recipe["detector"].get("stages", 1) - 1]
+        yield "detector", f"{stages}, with a context" if recipe["detector"].get("context") else stages
+    if "sounds" in recipe:
+        yield from used(recipe["sounds"])
 
 
 def text(part: dict[str, Any]) -> str:

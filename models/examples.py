@@ -28,7 +28,9 @@ def data(
 
 
 def table(
-    name: Annotated[str, typer.Argument(help="digits, search (real data); machine, triage, weather (synthetic)")],
+    name: Annotated[
+        str, typer.Argument(help="digits, monitor, search (real data); machine, triage, weather (synthetic)")
+    ],
     to: Annotated[Path, typer.Option(help="the folder of table.csv and its files")],
     data: Data = Path("data"),
     count: Count = None,

@@ -36,6 +36,9 @@ class Spent(Spec):
     processor: float = 0.0
     wall: float = 0.0
 
+    def more(self, processor: float, wall: float) -> "Spent":
+        return Spent(processor=self.processor + processor, wall=self.wall + wall)
+
 
 def fit(
     net: nn.Module,
@@ -68,8 +71,8 @@ def fit(
         averaged.update_parameters(net)
         tell(number + 1, {name: part.item() for name, part in parts.items()})
         if (number + 1) % SAVED == 0 or number + 1 == plan.steps:
-            now = time.process_time() - began[0] + spent.processor, time.perf_counter() - began[1] + spent.wall
-            save(checkpoint, number + 1, states, Spent(processor=now[0], wall=now[1]))
+            now = spent.more(time.process_time() - began[0], time.perf_counter() - began[1])
+            save(checkpoint, number + 1, states, now)
     return restore(checkpoint, net)
 
 

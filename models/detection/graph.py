@@ -17,14 +17,14 @@ OPSET = 17
 
 
 class Served(nn.Module):
-    """pixels (B, 3, H, W) uint8 -> boxes (B, K, 4), shares of the input; scores (B, K, classes)."""
+    """pixels (B, 3, H, W) uint8, context if any -> boxes (B, K, 4), shares of the input; scores (B, K, classes)."""
 
     def __init__(self, net: Network) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        boxes, scores = self.net.detect(pixels)
+    def forward(self, pixels: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        boxes, scores = self.net.detect(pixels, context)
         height, width = pixels.shape[2:]
         return boxes / torch.tensor([width, height, width, height], dtype=boxes.dtype), scores
 

@@ -89,6 +89,7 @@ class AnomalySpec(Spec):
     kind: Literal["anomaly"] = "anomaly"
     code: int = Field(8, gt=0, description="numbers that the whole is rebuilt from")
     inner: int = Field(128, gt=0, description="width of the layers on both sides of the code")
+    parts: list[str] = Field([], description="that it looks at; all unless given")
     share: float = Field(0.95, gt=0, lt=1, description="of usual rows, whose errors are no anomalies")
 
     def build(self, width: int) -> Autoencoder:

@@ -1,10 +1,10 @@
-"""Tables for worked examples: `digits` and `search` of real pictures and recordings; the others are synthetic."""
+"""Tables for worked examples: `digits`, `monitor`, `search` of real pictures and sounds; the others are synthetic."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from models.made import digits, scenes, search, triage
+from models.made import digits, monitor, scenes, search, triage
 from models.made.rows import Made, write
 
 
@@ -16,6 +16,7 @@ class Table(NamedTuple):
 TABLES = {
     "digits": Table(digits.rows, 5000),
     "machine": Table(scenes.machine, 1500),
+    "monitor": Table(monitor.rows, 5000),  # as many as there are
     "search": Table(search.rows, 5000),  # as many as there are
     "triage": Table(triage.rows, 2000),
     "weather": Table(scenes.weather, 1500),

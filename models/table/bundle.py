@@ -4,17 +4,21 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.heads.reconstruct import AnomalySpec
 from models.heads.regress import RegressionSpec
-from models.table.columns import axes
+from models.table.columns import Column, axes
 from models.table.manifest import PRESENT, WEIGHTS, filled, folder_for, manifest, output, read_example, usual
 from models.table.network import Network
+from models.table.recipe import Recipe
 from models.table.rows import Rows
 from models.table.scores import subsets
+from models.table.unlabelled import Batch
 from service import bundle
 from service.bundle import Bundle, Manifest
 from service.model import Model, differences
@@ -24,10 +28,22 @@ TOLERANCE = 1e-5
 OPSET = 17
 
 
+class Answering(Protocol):
+    """What becomes a graph: a module that takes the tensors of some parts."""
+
+    @property
+    def columns(self) -> Mapping[str, Column]: ...
+
+    def outputs(self) -> list[str]:
+        """The graph's names of what `served` gives."""
+
+    def served(self, batch: Batch, present: Tensor) -> list[Tensor]: ...
+
+
 class Served(nn.Module):
     """The network as the graph sees it: tensors by position, `present` last."""
 
-    def __init__(self, net: Network, names: list[str]) -> None:
+    def __init__(self, net: Answering, names: list[str]) -> None:
         super().__init__()
         self.net, self.names = net, names
 
@@ -50,29 +66,47 @@ def export(net: Network, work: Path, test: Rows, folder: Path) -> tuple[Bundle, 
     whole = filled(row, test.blank, names)
     outputs = dict(zip(results, (values[0] for values in said(net, names, [whole])), strict=True))
     written = bundle.write(folder, described(net, usual(recipe.tasks, test.targets)), example, row, outputs)
-    difference = parity(net, Model(written), whole, test, names)
+    return written, required(parity(net, Model(written), whole, test, names))
+
+
+def required(difference: float) -> float:
+    """Raises ValueError where it is over TOLERANCE."""
     if not difference <= TOLERANCE:
         raise ValueError(f"the exported graph differs from torch by {difference:.2g}, allowed is {TOLERANCE:g}")
-    return written, difference
+    return difference
 
 
 def described(net: Network, prior: Mapping[str, list[float]]) -> Manifest:
     recipe = net.recipe
-    outputs = {}
+    weights = (WEIGHTS,) if net.labelled else ()
+    made = manifest(recipe.name, recipe.version, recipe.parts, outputs(recipe), weights, prior)
+    needs = {name: looked_at(recipe, name) for name in recipe.tasks}
+    needs = {name: parts for name, parts in needs.items() if len(parts) < len(recipe.parts)}
+    return made.model_copy(update={"needs": needs}) if needs else made
+
+
+def looked_at(recipe: Recipe, task: str) -> list[str]:
+    """The parts that an answer is about."""
+    head = recipe.tasks[task].head
+    return (head.parts if isinstance(head, AnomalySpec) else []) or list(recipe.parts)
+
+
+def outputs(recipe: Recipe) -> dict[str, Any]:
+    """Task -> what a manifest says of its answer."""
+    found = {}
     for name, task in recipe.tasks.items():
         head = task.head
         coverage, unit = (head.coverage, head.unit) if isinstance(head, RegressionSpec) else (0.0, None)
-        outputs[name] = output(name, task, coverage, unit)
-    weights = (WEIGHTS,) if net.labelled else ()
-    return manifest(recipe.name, recipe.version, recipe.parts, outputs, weights, prior)
+        found[name] = output(name, task, coverage, unit)
+    return found
 
 
-def write_graph(net: Network, names: list[str], test: Rows, path: Path) -> None:
+def write_graph(net: Answering, names: list[str], test: Rows, path: Path) -> None:
     inputs, results = [*names, PRESENT], net.outputs()
     two = test.take(np.array([0, len(test) - 1]))  # a batch of one might be taken for a constant
     batch = two.batch() | {PRESENT: np.ones_like(two.present)}
     dynamic: dict[str, dict[int, str]] = {name: {0: "batch"} for name in [*inputs, *results]}
-    for part in net.recipe.parts.values():
+    for part in net.columns.values():
         for name, given in axes(part.input).items():
             dynamic[name] |= given
     with warnings.catch_warnings():
@@ -89,7 +123,7 @@ def write_graph(net: Network, names: list[str], test: Rows, path: Path) -> None:
         )
 
 
-def said(net: Network, names: list[str], rows: list[Row]) -> list[np.ndarray]:
+def said(net: Answering, names: list[str], rows: list[Row]) -> list[np.ndarray]:
     """What torch says; the rows are of one shape or are filled up."""
     batch = {}
     for name in [*names, PRESENT]:
@@ -102,13 +136,13 @@ def said(net: Network, names: list[str], rows: list[Row]) -> list[np.ndarray]:
         return [values.numpy() for values in Served(net, names).eval()(*tensors)]
 
 
-def parity(net: Network, model: Model, example: Row, test: Rows, names: list[str]) -> float:
+def parity(net: Answering, model: Model, example: Row, test: Rows, names: list[str]) -> float:
     """Between graph and torch: all subsets of the example, and rows of other lengths; alone and all together."""
     several = [
         filled(row | {PRESENT: present}, test.blank, names)
         for row, present in zip(test.rows[:8], test.present, strict=False)
     ]
-    rows = [example | {PRESENT: np.array(subset, FLOAT)} for subset in subsets(len(net.recipe.parts))] + several
+    rows = [example | {PRESENT: np.array(subset, FLOAT)} for subset in subsets(len(net.columns))] + several
     found = [0.0]
     for batch in [*([row] for row in rows), rows]:
         expected = said(net, names, batch)

@@ -66,8 +66,8 @@ def build(recipe: Recipe, vocabularies: Mapping[str, int], train: Rows | None, f
                 encoder.fit([row[ids] for row in train.rows if ids in row])
     net.fit({task: torch.from_numpy(values) for task, values in train.targets.items()})
     for usual in (each for each in net.free.values() if isinstance(each, Usual)):
-        for i in range(len(recipe.parts)):
-            usual.fit(i, summaries(usual.summaries[i], train, i))
+        for i, summary in usual.summaries.items():
+            usual.fit(i, summaries(summary, train, i))
     return net
 
 

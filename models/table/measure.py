@@ -58,16 +58,17 @@ def calibrate(net: Network, valid: Rows) -> list[str]:
 
 def fitted(net: Network, name: str, raw: Tensor, truth: Tensor, subset: Subset) -> None:
     """Raises ValueError where there are too few rows."""
-    at = number(subset)
     if name not in net.labelled:
         usual = net.free[name]
         assert isinstance(usual, Usual)
-        errors = usual.error(raw, torch.tensor(subset).expand_as(raw))[truth[:, 0] != 1]
+        if not usual.looks(subset):
+            return
+        errors = usual.error(raw, torch.tensor(subset).expand(len(raw), -1))[truth[:, 0] != 1]
         if not len(errors):
             raise ValueError("no usual row")
-        usual.calibrate(at, errors)
+        usual.calibrate(subset, errors)
         return
-    index = list(net.labelled).index(name)
+    index, at = list(net.labelled).index(name), number(subset)
     head, calibrated = net.tops[index], net.scales[index]
     if isinstance(head, Regressor) and isinstance(calibrated, Reach):
         head.calibrate(raw, truth)
@@ -94,7 +95,7 @@ def answers(net: Network, raw: Mapping[str, Tensor], subset: Subset) -> dict[str
     present = torch.tensor(subset, dtype=torch.float32).expand(len(next(iter(raw.values()))), -1)
     with torch.no_grad():
         for name, usual in net.free.items():
-            if isinstance(usual, Usual):
+            if isinstance(usual, Usual) and usual.looks(subset):
                 found[name] = [usual.served(raw[name], present)[:, 0].numpy()]
         for name, head, calibrated in zip(net.labelled, net.tops, net.scales, strict=True):
             if isinstance(head, Regressor):

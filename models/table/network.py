@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from models.heads import Calibrated, subset
 from models.heads.classify import UNKNOWN, ClassificationSpec, MultilabelSpec, Several, Single
 from models.heads.regress import RegressionSpec, Regressor
-from models.table.columns import CLASSIFICATION, REGRESSION, bands, tensors
+from models.table.columns import CLASSIFICATION, REGRESSION, Column, bands, tensors
 from models.table.manifest import WEIGHTS, answers
 from models.table.recipe import AudioPart, ImagePart, Recipe, Task, TextPart
 from models.table.unlabelled import Batch, Space, Usual
@@ -78,6 +78,10 @@ class Network(nn.Module):
             fusion.model_copy(update={"space": SPACES[task.kind]}).build(count, task.size)
             for task in self.labelled.values()
         ]
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        return self.recipe.parts
 
     @property
     def tops(self) -> list[Top]:

@@ -115,6 +115,9 @@ class Recipe(Spec):
             raise ValueError("dense: a fusion of predictions has no layers after it")
         if shared := self.parts.keys() & self.tasks.keys():
             raise ValueError(f"{min(shared)}: a part and a task of one name")
+        for name, task in self.tasks.items():
+            if unknown := set(getattr(task.head, "parts", [])) - self.parts.keys():
+                raise ValueError(f"tasks: {name}: head: parts: no part {min(unknown)!r}")
         if len(self.parts) < 2 and any(task.kind == EMBEDDING for task in self.tasks.values()):
             raise ValueError("tasks: an embedding joins parts, and needs two of them")
         if not self.labelled and (self.dense or "fusion" in self.model_fields_set):

@@ -48,15 +48,17 @@ class Space(nn.Module):
 class Usual(nn.Module):
     """Each part's summary x_i, standardised, is rebuilt from a short code of its hidden vector h_i:
     error_i = mean((decode(code(h_i)) - x_i)^2); score = the mean error of the parts that are present, divided by what
-    `share` of usual rows stay below.
+    `share` of usual rows stay below. It may look at some of the parts only; without one of them the score is 0.
 
     What is rebuilt does not depend on what is trained, so encoders learn from it, too. Call `fit` before training.
     """
 
-    def __init__(self, summaries: Sequence["Summary"], width: int, spec: AnomalySpec) -> None:
+    def __init__(self, summaries: Mapping[int, "Summary"], width: int, spec: AnomalySpec) -> None:
+        """`summaries`: number of a part -> what of it is to be rebuilt."""
         super().__init__()
-        self.summaries, self.share = list(summaries), spec.share
-        sizes = [each.size for each in summaries]
+        self.summaries, self.share = dict(summaries), spec.share
+        self.parts = list(summaries)
+        sizes = [each.size for each in summaries.values()]
         self.layers = nn.ModuleList(
             nn.Sequential(
                 *(nn.Linear(width, spec.inner), nn.ReLU(), nn.Linear(spec.inner, spec.code)),
@@ -66,36 +68,43 @@ class Usual(nn.Module):
         )
         self.places = [slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
         self.mean, self.std = nn.Buffer(torch.zeros(sum(sizes))), nn.Buffer(torch.ones(sum(sizes)))
-        self.usual = nn.Buffer(torch.ones(2 ** len(sizes)))  # by the number of the subset of parts
+        self.usual = nn.Buffer(torch.ones(2 ** len(sizes)))  # by the number of the subset of these parts
         self.powers = nn.Buffer(2.0 ** torch.arange(len(sizes)))
 
     @torch.no_grad()
     def fit(self, part: int, summaries: Tensor) -> None:
         """(N, size) of training rows that have the part."""
-        self.mean[self.places[part]] = summaries.mean(0)
+        place = self.places[self.parts.index(part)]
+        self.mean[place] = summaries.mean(0)
         std = summaries.std(0, correction=0)
-        self.std[self.places[part]] = torch.where(std > 1e-6, std, 1.0)  # what never changes tells by its distance
+        self.std[place] = torch.where(std > 1e-6, std, 1.0)  # what never changes tells by its distance
 
     def forward(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """(B, M): the error of each part."""
+        """(B, M'): the error of each part that it looks at."""
         errors = []
-        for i, (layers, place) in enumerate(zip(self.layers, self.places, strict=True)):
-            target = (self.summaries[i](batch) - self.mean[place]) / self.std[place]
-            errors.append((layers(hidden[:, i]) - target).square().mean(1))
+        for part, layers, place in zip(self.parts, self.layers, self.places, strict=True):
+            target = (self.summaries[part](batch) - self.mean[place]) / self.std[place]
+            errors.append((layers(hidden[:, part]) - target).square().mean(1))
         return torch.stack(errors, 1)
 
     def loss(self, raw: Tensor, unusual: Tensor, there: Tensor) -> Tensor:
         """The mean error of what is there, of rows that are not known to be unusual (B, 1)."""
-        counted = there * (unusual != 1)
+        counted = there[:, self.parts] * (unusual != 1)
         return (raw * counted).sum() / counted.sum().clamp(min=1)
 
     def error(self, raw: Tensor, present: Tensor) -> Tensor:
         """(B,)."""
-        return torch.where(present > 0, raw, 0.0).sum(1) / present.sum(1).clamp(min=1)
+        there = present[:, self.parts]
+        return torch.where(there > 0, raw, 0.0).sum(1) / there.sum(1).clamp(min=1)
 
-    def calibrate(self, number: int, errors: Tensor) -> None:
-        """Of usual rows (N,) that were not trained on, with the subset `number` of the parts. Raises ValueError where
-        they are too few; then their largest is taken."""
+    def looks(self, present: Sequence[int]) -> bool:
+        """Whether any of these parts (M,) says something."""
+        return any(present[part] for part in self.parts)
+
+    def calibrate(self, present: Sequence[int], errors: Tensor) -> None:
+        """Of usual rows (N,) that were not trained on, with these parts (M,). Raises ValueError where they are too few;
+        then their largest is taken."""
+        number = sum(present[part] << i for i, part in enumerate(self.parts))
         rank = math.ceil(round((len(errors) + 1) * self.share, 9))
         self.usual[number] = errors.sort().values[min(rank, len(errors)) - 1].clamp(min=1e-6)
         if rank > len(errors):
@@ -104,7 +113,7 @@ class Usual(nn.Module):
 
     def served(self, raw: Tensor, present: Tensor) -> Tensor:
         """(B, 1); over 1 is what few usual rows are."""
-        score = self.error(raw, present) / self.usual[subset(present, self.powers)]
+        score = self.error(raw, present) / self.usual[subset(present[:, self.parts], self.powers)]
         return score[:, None]
 
 
@@ -147,4 +156,5 @@ def build(spec: object, parts: Mapping[str, Column], vocabularies: Mapping[str, 
     if isinstance(spec, EmbeddingSpec):
         return Space(len(parts), width, spec)
     assert isinstance(spec, AnomalySpec)
-    return Usual([Summary(part, vocabularies.get(name, 0)) for name, part in parts.items()], width, spec)
+    chosen = {i: (name, part) for i, (name, part) in enumerate(parts.items()) if not spec.parts or name in spec.parts}
+    return Usual({i: Summary(part, vocabularies.get(name, 0)) for i, (name, part) in chosen.items()}, width, spec)

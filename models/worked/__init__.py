@@ -1,5 +1,6 @@
 """The worked examples whose recipes have a shape of their own: train, evaluate and export what such a recipe names."""
 
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -10,9 +11,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from models.recipe import RECIPES
-from models.worked import boxes
+from models.worked import boxes, monitor
 
-EXAMPLES: dict[str, ModuleType] = {"boxes": boxes}  # the recipe's `example` -> read, train, evaluate, table, export
+EXAMPLES: dict[str, ModuleType] = {"boxes": boxes, "monitor": monitor}  # the recipe's `example` -> what does its steps
 FOUND = "evaluation.json"
 
 
@@ -35,8 +36,7 @@ def train(
     folder = work / recipe.name
     torch.set_num_threads(threads)
     if not resume:
-        for old in (folder / "runs").glob("*.pt"):
-            old.unlink()
+        shutil.rmtree(folder / "runs", ignore_errors=True)
     with progress:
         own.train(recipe, data, folder, progress)
 

@@ -1,7 +1,8 @@
 """Pictures with boxes: a recipe to a trained detector, its mean average precision, its bundle."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from models.detection.detector import Detector, Network
 from models.detection.fit import Plan, Spent, Tell, fit, restore
 from models.detection.found import quality
 from models.detection.pictures import Pictures, Vary, batch, encoded
+from models.marks import markdown
 from models.worked.card import Card
 from models.worked.card import write as write_card
 from service import bundle
@@ -26,6 +28,7 @@ from service.types import Spec
 
 BOXES, SCORES = "boxes", "scores"
 PART = "image"
+Context = Callable[[np.random.Generator, int], Tensor]  # how many -> vectors (B, width) that shift the detector's map
 
 
 class Splits(Spec):
@@ -40,7 +43,7 @@ class Answer(Spec):
 
 
 class Recipe(Spec):
-    example: Literal["boxes"]
+    example: str = Field(description="the module of models/worked")
     name: str
     version: str
     seed: int
@@ -55,6 +58,9 @@ class Recipe(Spec):
     card: Card
 
 
+R = TypeVar("R", bound=Recipe)
+
+
 class Evaluation(Spec):
     """Average precision at an overlap of 0.5, by label and the mean of them; what training cost."""
 
@@ -65,8 +71,13 @@ class Evaluation(Spec):
 
 def read(path: Path) -> Recipe:
     """Raises ValueError."""
+    return parsed(Recipe, path)
+
+
+def parsed(kind: type[R], path: Path) -> R:
+    """Raises ValueError."""
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         raise ValueError(f"{path}: {explain(error)}") from error
 
@@ -86,21 +97,26 @@ def network(recipe: Recipe) -> Network:
     return net
 
 
-def train(recipe: Recipe, data: Path, work: Path, progress: Progress) -> None:
+def train(recipe: Recipe, data: Path, work: Path, progress: Progress, context: Context | None = None) -> None:
     """Goes on from a checkpoint in `work` where there is one."""
     known = pictures(recipe, data, recipe.splits.train)
     tell = teller(progress, recipe.name, recipe.training.steps)
-    learn(network(recipe), known, recipe.vary, recipe.training, recipe.seed, checkpoint(work), tell)
+    fit(net := network(recipe), losses(net, recipe, known, context), recipe.training, checkpoint(work), tell)
 
 
-def learn(net: Network, known: Pictures, vary: Vary, plan: Plan, seed: int, path: Path, tell: Tell) -> None:
-    def losses(step: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng([seed, step])
-        chosen = rng.integers(0, len(known.names), plan.batch)
-        pixels, truths = batch(known, chosen, vary, rng)
-        return net.losses(pixels.contiguous(memory_format=torch.channels_last), truths)
+def losses(
+    net: Network, recipe: Recipe, known: Pictures, context: Context | None
+) -> Callable[[int], dict[str, Tensor]]:
+    """Those of a step."""
 
-    fit(net, losses, plan, path, tell)
+    def of(step: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng([recipe.seed, step])
+        chosen = rng.integers(0, len(known.names), recipe.training.batch)
+        pixels, truths = batch(known, chosen, recipe.vary, rng)
+        said = context(rng, len(chosen)) if context else None
+        return net.losses(pixels.contiguous(memory_format=torch.channels_last), truths, said)
+
+    return of
 
 
 def teller(progress: Progress, name: str, steps: int) -> Tell:
@@ -157,25 +173,25 @@ def export(recipe: Recipe, work: Path, found: Evaluation, to: Path) -> Bundle:
     expected = graph.answers(served, held, [BOXES, SCORES])
     written = bundle.write(to, manifest(recipe), {PART: ("png", several[0].data)}, rows[0], expected[0])
     graph.require(graph.parity(Model(written), rows, expected))
-    (to / CARD).write_text(write_card(recipe.card, recipe.name, table(found), found.spent), encoding="utf-8")
+    (to / CARD).write_text(
+        write_card(recipe.card, recipe.name, [markdown(table(found))], found.spent), encoding="utf-8"
+    )
     return written
 
 
+def output(recipe: Recipe) -> dict[str, Any]:
+    """What a manifest says of the boxes."""
+    tensors = {"pixels": recipe.image.tensors.pixels, "boxes": BOXES, "scores": SCORES}
+    return {"kind": "detection", **tensors, "labels": recipe.labels, "unit": "input", **recipe.answer.model_dump()}
+
+
 def manifest(recipe: Recipe) -> Manifest:
-    objects = {
-        "kind": "detection",
-        "pixels": recipe.image.tensors.pixels,
-        "boxes": BOXES,
-        "scores": SCORES,
-        "labels": recipe.labels,
-        "unit": "input",
-    }
     return Manifest.model_validate(
         {
             "schema": 1,
             "name": recipe.name,
             "version": recipe.version,
             "inputs": {PART: recipe.image.model_dump(exclude_unset=True)},
-            "outputs": {"objects": objects | recipe.answer.model_dump()},
+            "outputs": {"objects": output(recipe)},
         }
     )

@@ -1,7 +1,6 @@
 """The words of a recipe and the numbers of its evaluation to the model card: README.md of the bundle."""
 
 from models.detection.fit import Spent
-from models.marks import markdown
 from service.types import Spec
 
 
@@ -14,7 +13,8 @@ class Card(Spec):
     credits: str
 
 
-def write(card: Card, name: str, lines: list[list[str]], spent: Spent) -> str:
+def write(card: Card, name: str, quality: list[str], spent: Spent) -> str:
+    """`quality`: tables and headings of Markdown."""
     minutes, clock = spent.processor / 60, spent.wall / 60
     cost = f"Training took {minutes:.0f} minutes of one processor core ({clock:.0f} by the clock of a busy machine)."
     made = f"    python -m models train {name} && python -m models evaluate {name} && python -m models export {name}"
@@ -22,7 +22,7 @@ def write(card: Card, name: str, lines: list[list[str]], spent: Spent) -> str:
         f"# {name}",
         card.about.strip(),
         "## Quality",
-        markdown(lines),
+        *quality,
         f"{card.quality.strip()} {cost}".strip(),
         f"Made from `models/recipes/{name}.yaml` by",
         made,

@@ -49,7 +49,7 @@ NEEDED = {  # the parts that the toolbox promises -> group
         *("classification", "classification, one sigmoid", "multilabel", "regression, with a unit"),
         *("embedding", "anomaly"),
     ],
-    "detector": ["two stages"],
+    "detector": ["one stage, with a context", "two stages"],
     "training": ["autoencoders before labels"],
     "without torch": [
         *("TF-IDF", "statistics of fields", "statistics of bands"),
