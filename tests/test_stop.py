@@ -77,8 +77,9 @@ def test_stalled_clients_do_not_hold_it_past_the_grace(bundle: Bundle) -> None:
 
 
 def test_who_is_not_answered_within_the_grace_is_told_so(slow: Bundle) -> None:
-    """48 rows of a quarter of a second, two at a time, are more than a second."""
-    with serve(slow.folder, BRAID_BATCH="1", BRAID_QUEUE_SECONDS="60", **QUICK) as server, ExitStack() as stack:
+    """48 rows of a quarter of a second, two at a time, are more than three seconds."""
+    patient = QUICK | {"BRAID_GRACE": "3", "BRAID_QUEUE_SECONDS": "60"}
+    with serve(slow.folder, BRAID_BATCH="1", **patient) as server, ExitStack() as stack:
         held = [stack.enter_context(connected(server, GOOD)) for _ in range(48)]
         eventually(lambda: server.metric("braid_in_flight") == 48)
         with stopping(server):
