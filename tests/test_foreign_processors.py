@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.importers.huggingface import image
+from models.importers.huggingface import audio, image
 from service.errors import BundleError
 from service.inputs.image import Image
 from tests import test_foreign_picture as pictures
@@ -81,6 +81,49 @@ def test_lone_numbers_of_transformers_4_mean_what_the_class_says(
     np.testing.assert_array_equal(pixels(manifest(given), data), expected)
 
 
+ODD: list[tuple[str, dict[str, Any]]] = [  # class, steps that it has without being asked, or has not though asked
+    ("MobileViT", {"do_normalize": True, "image_mean": [0.4] * 3, "image_std": [0.2] * 3}),
+    ("EfficientNet", {"do_normalize": False, "include_top": True}),
+    ("EfficientNet", {"do_rescale": False, "rescale_offset": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), ODD, ids=str)
+def test_classes_do_what_they_do_whatever_their_keys_say(name: str, options: dict[str, Any]) -> None:
+    data = PICTURES["large"]()
+    expected = theirs(data, f"{name}ImageProcessorPil", options)["pixel_values"]
+    given = {"image_processor_type": f"{name}ImageProcessor", **options}
+    np.testing.assert_array_equal(pixels(manifest(given), data), expected)
+
+
+def test_models_have_the_processors_that_transformers_gives_them() -> None:
+    auto = transformers.models.auto
+    pictures = auto.image_processing_auto.IMAGE_PROCESSOR_MAPPING_NAMES
+    sounds = auto.feature_extraction_auto.FEATURE_EXTRACTOR_MAPPING_NAMES
+    shared = image.MODELS.keys() & pictures.keys()
+    assert len(shared) > 40
+    for kind in shared:
+        assert pictures[kind]["pil"] == f"{image.MODELS[kind]}ImageProcessorPil"
+    for kind, name in audio.MODELS.items():
+        assert sounds[kind] == f"{name}FeatureExtractor"
+
+
+def test_an_extractor_from_before_they_had_names_is_read_by_the_model() -> None:
+    given = {"do_normalize": True, "feature_size": 1, "sampling_rate": 16000, "return_attention_mask": False}
+    named = {**given, "feature_extractor_type": "Wav2Vec2FeatureExtractor"}
+    found = [audio.sound(one, "p.json", "hubert", pytest.fail).manifest for one in (given, named)]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("resample", 9), ("size", "large"), ("rescale_factor", "a lot"), ("image_mean", ["x", 1, 2])]
+)
+def test_a_value_that_cannot_be_is_named(key: str, value: Any) -> None:
+    given = {"image_processor_type": "CLIPImageProcessor", key: value}
+    with pytest.raises(BundleError, match=f"p.json: CLIP: .*{key} .*{json.dumps(value)[1:-1] or value}"):
+        image.manifest(given, "p.json", "", pytest.fail)
+
+
 def test_a_file_from_before_processors_had_names_is_read_by_the_model() -> None:
     given = {"do_normalize": True, "do_resize": True, "size": 48}
     named = {**given, "image_processor_type": "ViTImageProcessor"}
@@ -94,5 +137,5 @@ def test_unknown_keys_are_named_and_unknown_classes_refused() -> None:
     with pytest.raises(BundleError, match=r"p.json: image processor 'Perceiver' is not among those .* CLIP"):
         image.manifest({"image_processor_type": "PerceiverImageProcessor"}, "p.json", "", said.append)
     given = {"image_processor_type": "ConvNextImageProcessor", "size": {"height": 3, "width": 3}}
-    with pytest.raises(BundleError, match=r"p.json: ConvNext: size \{'height': 3, 'width': 3\}"):
+    with pytest.raises(BundleError, match=r'p.json: ConvNext: size \{"height": 3, "width": 3\}.* does not fit'):
         image.manifest(given, "p.json", "", said.append)

@@ -17,7 +17,7 @@ BANDS = range(10, 257)
 def sound(draft: Draft, place: str, port: Port, role: Role, given: Given) -> dict[str, bytes]:
     """The filter bank, if a preprocessor's file says it. Raises BundleError."""
     if given.preprocessor and "feature_extractor_type" in (said := read(given)):
-        made = audio.sound(said, str(given.preprocessor), lambda line: None)
+        made = audio.sound(said, str(given.preprocessor), "", lambda line: None)
         for key, value in made.manifest.items():
             draft.put(f"{place}.{key}", value, Origin.FILE, given.preprocessor.name)
         if made.bank is None:

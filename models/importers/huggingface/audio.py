@@ -93,16 +93,22 @@ EXTRACTORS: dict[str, tuple[Make, Json]] = {  # transformers' class without Feat
     }),
     "Wav2Vec2": (wave, {"feature_size": 1, "sampling_rate": 16000, "padding_value": 0.0, "do_normalize": True}),
 }  # fmt: skip
+MODELS = {  # config.json's model_type -> extractor, for files from before extractors said their class
+    "audio-spectrogram-transformer": "AST", "clap": "Clap", "data2vec-audio": "Wav2Vec2", "hubert": "Wav2Vec2",
+    "sew": "Wav2Vec2", "sew-d": "Wav2Vec2", "unispeech": "Wav2Vec2", "unispeech-sat": "Wav2Vec2",
+    "wav2vec2": "Wav2Vec2", "wav2vec2-conformer": "Wav2Vec2", "wavlm": "Wav2Vec2", "whisper": "Whisper",
+}  # fmt: skip
 FIXED: Json = {"padding_value": 0.0, "dither": 0.0, "top_db": None}  # other values would be other numbers
 
 
-def extractor(given: Json) -> str:
-    return str(given.get("feature_extractor_type", "")).removesuffix("FeatureExtractor")
+def extractor(given: Json, model_type: str) -> str:
+    """The class without what its name ends with."""
+    return str(given.get("feature_extractor_type") or MODELS.get(model_type, "")).removesuffix("FeatureExtractor")
 
 
-def sound(given: Json, file: str, say: Say) -> Sound:
+def sound(given: Json, file: str, model_type: str, say: Say) -> Sound:
     """Raises BundleError for a class or a value that cannot be expressed; says which keys are not known."""
-    name = extractor(given)
+    name = extractor(given, model_type)
     if name not in EXTRACTORS:
         raise BundleError(
             f"{file}: feature extractor {name or 'of no name'!r} is not among those that Braid knows: "

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from models.importers import bundles, graphs
 from models.importers.bundles import Draft, Reference
-from models.importers.huggingface import card, layout, parts, reference, similar, tasks
+from models.importers.huggingface import card, layout, parts, reference, similar, tasks, tokens
 from models.importers.huggingface.layout import Export, Json, Say
-from models.importers.huggingface.parts import Parts
+from models.importers.huggingface.parts import TOKENIZER, Parts
 from models.importers.huggingface.similar import Scale, Towers
 from service.bundle import GRAPH, Bundle
 from service.engine import Engine
@@ -34,6 +34,7 @@ def convert(
     engines = {name: Engine(graph, similar.CPU, threads=1) for name, graph in export.graphs.items()}
     ports = {name: port for engine in engines.values() for name, port in engine.inputs.items()}
     found = parts.parts(export, ports)
+    agree(export, found)
     draft = Draft(
         {
             "inputs": found.manifest,
@@ -69,9 +70,21 @@ def compared(export: Export, found: Parts, engines: Mapping[str, Engine], draft:
     return draft._replace(place=place, outputs=lambda shapes: similar.outputs(export, made[0]))
 
 
+def agree(export: Export, found: Parts) -> None:
+    """Where transformers is installed, its tokens are the bundle's, whatever its files contradict each other in."""
+    file = export.file(TOKENIZER)
+    if file is None or TOKENIZER not in found.files:
+        return
+    try:
+        content = tokens.agreed(file.parent, found.files[TOKENIZER].decode(), export.say)
+    except Exception:  # not there, or whatever its classes meet in files of another version, of which `referred` tells
+        return
+    found.files[TOKENIZER] = content.encode()
+
+
 def referred(export: Export, found: Parts, example: Mapping[str, bytes]) -> Reference:
     """By transformers' processors, where it is installed and reads these files; else by ours."""
-    tokenizer = export.file("tokenizer.json")
+    tokenizer = export.file(TOKENIZER)
     try:
         return reference.row(example, found.manifest, found.processors, (tokenizer or export.folder).parent)
     except ImportError:

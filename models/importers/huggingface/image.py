@@ -1,11 +1,14 @@
 """An image processor's JSON to the manifest of a picture; what the JSON leaves out is in the table, by class."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from models.importers.huggingface.layout import Json, Say
 from service.errors import BundleError
 
+SIZES = ("size", "crop_size", "crop_pct", "resample", "pad_size")
+NUMBERS = ("rescale_factor", "image_mean", "image_std")
 NEAREST, LANCZOS, BILINEAR, BICUBIC = range(4)
 RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by Pillow's numbers
 IMAGENET: Json = {"image_mean": (0.485, 0.456, 0.406), "image_std": (0.229, 0.224, 0.225)}
@@ -22,6 +25,7 @@ IGNORED = {  # what neither changes the numbers of one picture nor needs to be t
 USUAL: Json = {
     "do_resize": True, "size": None, "resample": BICUBIC, "do_center_crop": False, "crop_size": None,
     "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "do_pad": False, "pad_size": None,
+    "image_mean": None, "image_std": None,
 }  # fmt: skip
 
 
@@ -74,11 +78,17 @@ PROCESSORS: dict[str, Json] = {  # transformers' class without ImageProcessor ->
 }  # fmt: skip
 SQUARE = {"Beit", "Blip", "DeiT", "EfficientNet", "Pvt", "Segformer", "ViT"}  # where `size: 224` is height and width
 MODELS = {  # config.json's model_type -> processor, for files from before processors said their class
-    "beit": "Beit", "bit": "Bit", "blip": "Blip", "clip": "CLIP", "convnext": "ConvNext", "convnextv2": "ConvNext",
-    "deit": "DeiT", "detr": "Detr", "dinov2": "Bit", "efficientnet": "EfficientNet", "levit": "Levit",
-    "mobilenet_v1": "MobileNetV1", "mobilenet_v2": "MobileNetV2", "mobilevit": "MobileViT", "mobilevitv2": "MobileViT",
-    "poolformer": "PoolFormer", "regnet": "ConvNext", "resnet": "ConvNext", "rt_detr": "RTDetr", "siglip": "Siglip",
-    "swin": "ViT", "swinv2": "ViT", "vit": "ViT", "yolos": "Yolos",
+    "align": "EfficientNet", "altclip": "CLIP", "beit": "Beit", "bit": "Bit", "blip": "Blip", "blip-2": "Blip",
+    "bridgetower": "BridgeTower", "chinese_clip": "ChineseCLIP", "clip": "CLIP", "clipseg": "ViT",
+    "conditional_detr": "ConditionalDetr", "convnext": "ConvNext", "convnextv2": "ConvNext", "cvt": "ConvNext",
+    "d_fine": "RTDetr", "data2vec-vision": "Beit", "deformable_detr": "DeformableDetr", "deit": "DeiT",
+    "detr": "Detr", "dinov2": "Bit", "dinov2_with_registers": "Bit", "efficientnet": "EfficientNet",
+    "focalnet": "Bit", "glpn": "GLPN", "groupvit": "CLIP", "hiera": "Bit", "ijepa": "ViT", "levit": "Levit",
+    "mobilenet_v1": "MobileNetV1", "mobilenet_v2": "MobileNetV2", "mobilevit": "MobileViT",
+    "mobilevitv2": "MobileViT", "poolformer": "PoolFormer", "pvt": "Pvt", "pvt_v2": "Pvt", "regnet": "ConvNext",
+    "resnet": "ConvNext", "rt_detr": "RTDetr", "rt_detr_v2": "RTDetr", "segformer": "Segformer", "siglip": "Siglip",
+    "swiftformer": "ViT", "swin": "ViT", "swinv2": "ViT", "table-transformer": "Detr", "vilt": "Vilt", "vit": "ViT",
+    "vit_mae": "ViT", "vit_msn": "ViT", "xclip": "CLIP", "yolos": "Yolos",
 }  # fmt: skip
 
 
@@ -111,23 +121,36 @@ def steps(name: str, said: Json, file: str) -> Json:
             made |= RESIZES.get(name, usual)(name, said)
         if said["do_center_crop"]:
             made["crop"] = sides(said["crop_size"])
+        if said["do_pad"] and said["pad_size"]:
+            made["pad"] = {**sides(said["pad_size"]), "unit": "tensor"}
     except (KeyError, TypeError, ValueError) as error:
+        keys = ("size", "crop_size", "crop_pct", "resample", "pad_size")
         raise BundleError(
-            f"{file}: {name}: size {said['size']!r} or crop_size {said['crop_size']!r} fits not"
+            f"{file}: {name}: {shown(said, keys)}: one of these does not fit; compare the model's repository"
         ) from error
-    if said["do_pad"] and said["pad_size"]:
-        made["pad"] = {**sides(said["pad_size"]), "unit": "tensor"}
+    try:
+        return made | normalization(name, said)
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"{file}: {name}: {shown(said, NUMBERS)}: not all of these are numbers") from error
+
+
+def normalization(name: str, said: Json) -> Json:
+    made: Json = {}
     if said["do_rescale"]:
         made["scale"] = float(said["rescale_factor"])
-    if said.get("rescale_offset"):
-        made["offset"] = -1.0
-    if said["do_normalize"]:
+        if said.get("rescale_offset"):
+            made["offset"] = -1.0
+    if said["do_normalize"] and name != "MobileViT":  # which has the key, but no such step
         made |= {"mean": numbers(said["image_mean"]), "std": numbers(said["image_std"])}
-    if said.get("include_top") and said["do_normalize"]:
-        made["std_twice"] = True
+    if said.get("include_top"):  # EfficientNet: divided by std whether normalised or not
+        made |= {"std_twice": True} if "std" in made else {"std": numbers(said["image_std"])}
     if said.get("do_flip_channel_order"):
         made["channels"] = "BGR"
     return made
+
+
+def shown(said: Json, keys: Sequence[str]) -> str:
+    return ", ".join(f"{key} {json.dumps(said[key], default=str)}" for key in keys if key in said)
 
 
 def usual(name: str, said: Json) -> Json:
@@ -199,7 +222,7 @@ RESIZES: Mapping[str, Callable[[str, Json], Json]] = {
 
 
 def resized(resize: Json, said: Json) -> Json:
-    return {"resize": {**resize, "resample": RESAMPLE[said["resample"]]}}
+    return {"resize": {**resize, "resample": dict(enumerate(RESAMPLE))[said["resample"]]}}
 
 
 def sized(name: str, said: Json) -> Json:

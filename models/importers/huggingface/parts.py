@@ -13,6 +13,7 @@ from service.ports import Port
 
 ORDER = ("text", "image", "audio")
 PRESENT = "modality_mask"
+TOKENIZER = "tokenizer.json"
 ROLES = {  # graph's input -> its part and what it is there
     "input_ids": ("text", "ids"), "token_type_ids": ("text", "types"), "position_ids": ("text", "positions"),
     "pixel_values": ("image", "pixels"), "pixel_mask": ("image", "mask"),
@@ -75,7 +76,7 @@ def base(name: str) -> str:
 
 def texts(export: Export, ports: Mapping[str, Port], tensors: Mapping[str, str], made: Parts) -> Json:
     words = text.words(export, ports[tensors["ids"]].shape[1], positions="positions" in tensors)
-    made.files["tokenizer.json"] = words.tokenizer.encode()
+    made.files[TOKENIZER] = words.tokenizer.encode()
     return words.manifest
 
 
@@ -96,8 +97,9 @@ def images(export: Export, ports: Mapping[str, Port], tensors: Mapping[str, str]
 
 def sounds(export: Export, ports: Mapping[str, Port], tensors: Mapping[str, str], made: Parts) -> Json:
     given, file = described(export, "audio")
-    found = audio.sound(given, file, export.say)
-    made.processors["audio"] = f"{audio.extractor(given)}FeatureExtractor", given
+    kind = str(export.config.get("model_type", ""))
+    found = audio.sound(given, file, kind, export.say)
+    made.processors["audio"] = f"{audio.extractor(given, kind)}FeatureExtractor", given
     if found.bank is not None:
         out = io.BytesIO()
         np.save(out, found.bank, allow_pickle=False)

@@ -12,6 +12,7 @@ import PIL.Image
 
 from models.importers.bundles import Reference
 from models.importers.huggingface.layout import Json
+from models.importers.huggingface.tokens import LOCAL
 from service.types import Array, Row
 
 
@@ -44,7 +45,7 @@ def row(
 
 
 def tokenized(transformers: Any, folder: Path, spec: Json, text: str) -> Mapping[str, Any]:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), **LOCAL)
     text = spec.get("prefix", "") + text
     text = text.lower() if spec.get("lowercase") else text
     padding = "max_length" if "pad_to" in spec else False

@@ -15,7 +15,24 @@ OFFSET = {  # model_type whose positions start behind the padding's id
     "camembert", "clap", "data2vec-text", "ibert", "longformer", "mpnet", "roberta", "roberta-prelayernorm",
     "xlm-roberta", "xlm-roberta-xl", "xmod",
 }  # fmt: skip
-NORMALIZED = {"Bert", "DistilBert", "Electra", "MPNet", "MobileBert", "Funnel", "Lxmert", "Squeezebert", "LayoutLM"}
+NORMALIZED = {
+    "Bert",
+    "DistilBert",
+    "Electra",
+    "MPNet",
+    "MobileBert",
+    "Funnel",
+    "Lxmert",
+    "Squeezebert",
+    "LayoutLM",
+    "Splinter",
+}
+PREFIXED = {"Roberta", "Bart", "Longformer", "LED", "Deberta", "GPT2", "MVP", "Blenderbot"}
+TOKENIZERS = {  # config.json's model_type -> class, where tokenizer_config.json does not say it
+    **dict.fromkeys(("bert", "blip", "chinese_clip", "distilbert", "electra", "mobilebert", "nomic_bert"), "Bert"),
+    **dict.fromkeys(("bart", "clap", "data2vec-text", "longformer", "roberta", "roberta-prelayernorm"), "Roberta"),
+    "mpnet": "MPNet",
+}  # fmt: skip
 
 
 class Words(NamedTuple):
@@ -33,7 +50,7 @@ def words(export: Export, static: int | None, *, positions: bool) -> Words:
         )
     said = export.json("tokenizer_config.json") or {}
     about = export.json("sentence_bert_config.json") or {}
-    content = normalized(read(file), said)
+    content = normalized(read(file), said, str(export.config.get("model_type", "")))
     try:
         tokenizer = Tokenizer.from_str(content)
     except Exception as error:  # tokenizers raises nothing narrower
@@ -97,15 +114,21 @@ def pad_id(export: Export, said: Json, tokenizer: Tokenizer) -> int:
     return int(found if found is not None else export.config.get("pad_token_id") or 0)
 
 
-def normalized(content: Json, said: Json) -> str:
-    """Of BERT's tokenizers transformers takes case and accents from tokenizer_config.json, whatever the file says."""
-    name = str(said.get("tokenizer_class", "")).removesuffix("Fast").removesuffix("Tokenizer")
-    normalizer: Any = content.get("normalizer")
-    if name in NORMALIZED and isinstance(normalizer, dict) and normalizer.get("type") == "BertNormalizer":
+def normalized(content: Json, said: Json, model_type: str = "") -> str:
+    """Whatever tokenizer.json says, transformers has BERT's case and accents and the space before RoBERTa's first word
+    from tokenizer_config.json, or from its classes' defaults."""
+    name = str(said.get("tokenizer_class") or TOKENIZERS.get(model_type, ""))
+    name = name.removesuffix("Fast").removesuffix("Tokenizer")
+    split: Any = content.get("pre_tokenizer")
+    if name in NORMALIZED:
         chosen = {
+            "type": "BertNormalizer",
+            "clean_text": True,
             "lowercase": said.get("do_lower_case", True),
             "strip_accents": said.get("strip_accents"),
             "handle_chinese_chars": said.get("tokenize_chinese_chars", True),
         }
-        content = {**content, "normalizer": {**normalizer, **chosen}}
+        content = {**content, "normalizer": chosen}
+    if name in PREFIXED and isinstance(split, dict) and split.get("type") == "ByteLevel":
+        content = {**content, "pre_tokenizer": {**split, "add_prefix_space": bool(said.get("add_prefix_space"))}}
     return json.dumps(content, ensure_ascii=False)
