@@ -11,7 +11,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --no-deps --require-hashes --only-binary :all: -r  # the lists are complete: no-deps keeps what they leave out, out
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check lint types rolling fuzz soak audit sbom swaps format train lock image
+.PHONY: help serve test check lint types rolling fuzz soak overload audit sbom swaps format train lock image
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ rolling: .venv/dev  ## two replicas behind haproxy, then nginx, restarted in tur
 
 swaps: .venv/dev  ## a hundred swaps of a model in two workers under 32 connections: no request may fail, no memory may stay
 	SWAPS=100 $(BIN)/pytest -s tests/test_swap.py -k no_request_fails
+
+overload: .venv/dev  ## ten times what a server can do, hammering clients, idle ones by the thousand, killed workers: what becomes of the others?
+	$(BIN)/python -m tests.bench.overload
 
 fuzz: .venv/dev .venv/fuzz/ready  ## ten minutes of atheris on all decoders and parsers, and schemathesis on the API
 	.venv/fuzz/bin/python -m tests.fuzz.run --seconds 600 --keep .

@@ -1,12 +1,14 @@
 """More than a model can do, against a real server: who is accepted, who is told to come back, who is in whose way."""
 
 import re
+import socket
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -14,10 +16,13 @@ import pytest
 
 from service.bundle import Bundle
 from service.keys import make
+from service.web.connections import REFUSALS, REST
 from tests import attacks
-from tests.attacks import JSON, head, post, sized
+from tests.attacks import JSON, get, head, post, sized
 from tests.process import Server, eventually, serve
-from tests.wire import connected, heard, many, said, statuses
+from tests.wire import connected, hammered, heard, many, said, statuses, whole
+
+PROBE = get(b"GET /health/ready HTTP/1.1", b"Connection: close")
 
 
 def at_once(count: int, call: Callable[[], httpx.Response]) -> list[httpx.Response]:
@@ -146,3 +151,55 @@ def test_a_body_that_grows_too_large_for_the_queue_is_refused_on_its_way(slow: B
             answer = said(server, post(attacks.CHUNKED, body=attacks.chunks(*[b" " * 10_000] * 8)))
             assert statuses(answer) == [429]
         eventually(lambda: server.metric("braid_in_flight_bytes") == 0)
+
+
+@pytest.fixture
+def refused(bundle: Bundle, tmp_path: Path) -> Iterator[tuple[Server, Callable[..., bytes]]]:
+    """A server, and requests of a key that may send one in 1000 seconds."""
+    key, line = make("refused", 0.001, manage=False)
+    file = tmp_path / "keys"
+    file.write_text(f"{line}\n")
+    file.chmod(0o600)
+    with serve(bundle.folder, BRAID_KEYS=str(file)) as server:
+        ask = partial(sized, JSON, b"X-API-Key: %b" % key.encode())
+        assert statuses(said(server, ask(b"Connection: close"))) == [200]
+        yield server, ask
+
+
+def test_who_is_refused_and_asks_again_at_once_is_heard_when_others_had_their_turn(
+    refused: tuple[Server, Callable[..., bytes]],
+) -> None:
+    """Else a server did little but refuse. One client alone does not notice."""
+    server, ask = refused
+    with connected(server) as alone:
+        for _ in range(20):
+            began = time.monotonic()
+            alone.sendall(ask())
+            assert statuses(whole(alone)) == [429]
+            assert time.monotonic() - began < REST
+    found = hammered(server, ask(), 64, 2).statuses
+    assert found.keys() == {429}
+    assert found[429] < 2 * REFUSALS + 200
+
+
+def test_requests_sent_ahead_are_refused_no_faster(refused: tuple[Server, Callable[..., bytes]]) -> None:
+    server, ask = refused
+    with many(server, 40) as clients:
+        began = time.monotonic()
+        for client in clients:
+            client.sendall(ask() * 15 + ask(b"Connection: close"))
+        answers = [status for client in clients for status in statuses(heard(client))]
+        assert answers == [429] * 640
+        assert 640 / (time.monotonic() - began) < 2 * REFUSALS
+
+
+def test_who_leaves_while_it_is_not_heard_leaves_nothing_behind(refused: tuple[Server, Callable[..., bytes]]) -> None:
+    server, ask = refused
+    with many(server, 200, ask() * 2):
+        pass
+    with many(server, 200, ask() * 2) as clients:
+        for client in clients:
+            client.shutdown(socket.SHUT_WR)
+        assert [statuses(heard(client)) for client in clients] == [[429] * 2] * 200
+    eventually(lambda: not any(server.events("failed")) and statuses(said(server, PROBE)) == [200])
+    assert server.stop() == 0

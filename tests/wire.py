@@ -1,10 +1,14 @@
 """A client that speaks bytes, and what it costs a server."""
 
 import re
+import selectors
 import socket
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.process import Server
 
@@ -40,6 +44,46 @@ def statuses(answers: bytes) -> list[int]:
 def many(server: Server, count: int, data: bytes = b"") -> Iterator[list[socket.socket]]:
     with ExitStack() as stack:
         yield [stack.enter_context(connected(server, data)) for _ in range(count)]
+
+
+class Hammering(NamedTuple):
+    statuses: Counter[int]
+    seconds: list[float]  # of those that were answered well, in order of length
+
+
+def hammered(server: Server, data: bytes, connections: int, seconds: float, warmup: float = 0.0) -> Hammering:
+    """What so many clients hear who ask again as soon as they are answered."""
+    found, took, begun = Counter[int](), list[float](), dict[socket.socket, float]()
+    with selectors.DefaultSelector() as waiting, many(server, connections, data) as clients:
+        start = time.monotonic() + warmup
+        for client in clients:
+            waiting.register(client, selectors.EVENT_READ)
+            begun[client] = time.monotonic()
+        while (now := time.monotonic()) < start + seconds:
+            for key, _ in waiting.select(start + seconds - now):
+                asked = key.fileobj
+                assert isinstance(asked, socket.socket)
+                (status,) = statuses(whole(asked))
+                now = time.monotonic()
+                if now > start:
+                    found[status] += 1
+                    if status == 200:
+                        took.append(now - begun[asked])
+                begun[asked] = now
+                asked.sendall(data)
+    return Hammering(found, sorted(took))
+
+
+def whole(connection: socket.socket) -> bytes:
+    """One answer."""
+    data = b""
+    while True:
+        piece = connection.recv(65536)
+        assert piece, "cut off"
+        data += piece
+        begun, end, body = data.partition(b"\r\n\r\n")
+        if end and (length := re.search(rb"content-length: (\d+)", begun)) and len(body) >= int(length[1]):
+            return data
 
 
 def memory(server: Server) -> int:

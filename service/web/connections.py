@@ -3,6 +3,7 @@
 import asyncio
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from typing import Protocol
@@ -21,6 +22,9 @@ SHARE = (
 OFTEN, SELDOM = 0.02, 0.5  # seconds between two looks at all connections
 DOUBT = 0.05  # seconds between two looks at clients that may have left
 STEP = 0.02  # seconds
+REFUSALS = 500  # a second, about a twentieth of a core: they must not keep a worker from answering
+BURST, REST = 0.1, 0.5  # seconds of refusals that may come at once; for which a connection rests at most
+TURN = 0.05  # seconds between two looks at those that rest
 LAST = 0.2  # seconds for the answers of those who were waited for in vain
 
 
@@ -33,6 +37,7 @@ class Connection(Protocol):
     def cut(self, reason: str) -> None: ...
     def last(self) -> None: ...
     def stop(self) -> None: ...
+    def go_on(self) -> None: ...
 
 
 class Connections:
@@ -47,6 +52,8 @@ class Connections:
         self._half: set[Connection] = set()
         self._doubting = self._looking = False
         self._crowded = 0.0  # when there was no room, the last time
+        self._due = 0.0  # when the next refusal is
+        self._resting: deque[tuple[float, Connection]] = deque()  # and until when
         self._second = 0
         self._date = b""
         self._pause = min(SELDOM, max(OFTEN, shortest(limits) / 8))
@@ -117,6 +124,29 @@ class Connections:
         self._doubting = bool(self._half)
         if self._doubting:
             loop.call_later(DOUBT, self._ask, loop)
+
+    # -- a rest -------------------------------------------------------------------------------------------------------
+
+    def rests(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it is not read for a while, since its client was told to come back later and need not hurry.
+
+        Where all ask again at once, they are refused at a rate that leaves time for answers, many in one turn.
+        """
+        now = loop.time()
+        self._due = min(now + REST, max(self._due, now - BURST) + 1 / REFUSALS)
+        if self._due <= now:
+            return False
+        if not self._resting:
+            loop.call_later(TURN, self._wake, loop)
+        self._resting.append((self._due, connection))
+        return True
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        while self._resting and self._resting[0][0] <= now:
+            self._resting.popleft()[1].go_on()
+        if self._resting:
+            loop.call_later(TURN, self._wake, loop)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

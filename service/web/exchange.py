@@ -3,7 +3,7 @@
 import asyncio
 from typing import Protocol
 
-from service.errors import Failed, RequestError, Unavailable
+from service.errors import Failed, QueueFull, RequestError, Unavailable
 from service.web import answers
 from service.web.asgi import App, Headers, Message, Scope, header
 
@@ -40,7 +40,7 @@ class Exchange:
 
     __slots__ = (
         "_chunked", "_chunks", "_expects", "_handed", "_head", "_rest", "_waiter", "_wire", "answered", "complete",
-        "error", "gone", "held", "keep", "received", "scope", "silent",
+        "error", "gone", "held", "keep", "later", "received", "scope", "silent",
     )  # fmt: skip
 
     def __init__(self, wire: Wire, scope: Scope, *, keep: bool, expects: bool) -> None:
@@ -49,6 +49,7 @@ class Exchange:
         self.complete = False  # the request is there
         self.silent = True  # nothing has been said
         self.answered = False
+        self.later = False  # the client is told to come back later
         self.gone = False  # the client left
         self.error: RequestError | None = None  # what is wrong with the body
         self.held = 0  # bytes that wait for the application
@@ -158,6 +159,7 @@ class Exchange:
             lines.append(answers.CLOSE)
         self._head, self._rest = answers.ended(lines), length
         self.silent = self._expects = False
+        self.later = status == QueueFull.status
 
     def _short(self) -> bool:
         """What is still to come of the body is known, and costs less than a new connection."""

@@ -132,8 +132,18 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def answered(self) -> None:
+        assert self._current
+        if self._current.later and self._current.keep and self.every.rests(self, self.loop):
+            self._pause()
+        else:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """To the next request."""
         exchange, self._current = self._current, None
         assert exchange
+        if self._transport.is_closing():  # lost while it rested
+            return
         self._served = True
         reader = self._reader
         if not exchange.keep:

@@ -1,10 +1,15 @@
-"""python -m tests.bench.overload: ten times as many requests as a server can answer, and what becomes of them.
+"""python -m tests.bench.overload: a server that is asked for ten times what it can do, hammered, killed.
 
-First the capacity, in a closed loop. Then the overload, in an open one, while probes are asked ten times a second.
-Prints goodput as a share of the capacity, latencies of what was accepted, the probes' and the server's memory.
+Ten times: the capacity of a slow graph in a closed loop, then ten times as much in an open one, while probes are asked.
+Hammered: a cheap graph, and clients that ask again as soon as they are refused: as much as can be sent at all. Each
+round measures 64 clients, whom it can answer, then 600, whom it cannot; the share is the median of the rounds.
+Idle: clients that say nothing, by the thousand, while others ask. Killed: one worker of two, again and again.
 """
 
 import json
+import os
+import signal
+import statistics
 import subprocess
 import tempfile
 import threading
@@ -12,23 +17,26 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 
+from service.bench import requests, target
 from tests import senses
-from tests.process import COMMAND, Server, environment, eventually, serve
-from tests.wire import memory
+from tests.attacks import JSON, get, sized
+from tests.process import COMMAND, ROOT, Server, environment, eventually, serve
+from tests.wire import children, cpu, hammered, many, memory, said, statuses
 
-PROBES = ("/health/live", "/health/ready")
+DIGITS = ROOT / "models/bundles/digits"
+PROBES = (b"/health/live", b"/health/ready")
 EVERY = 0.1  # seconds between two looks
+MIB = 2**20
 
 
 def load(server: Server, folder: Path, *options: str) -> Any:
     """What `braid bench` reports."""
-    said = folder / "report.json"
-    command = [*COMMAND, "bench", str(server.client.base_url), "--text", "a b", "--json", str(said), *options]
+    report = folder / "report.json"
+    command = [*COMMAND, "bench", str(server.client.base_url), "--text", "a b", "--json", str(report), *options]
     subprocess.run(command, env=environment({}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    return json.loads(said.read_text())
+    return json.loads(report.read_text())
 
 
 class Watch:
@@ -39,15 +47,16 @@ class Watch:
         self._thread = threading.Thread(target=self._look)
         self.seconds: list[float] = []
         self.failed = 0
-        self.memory: list[int] = []
+        self.memory: list[int] = [memory(server)]
 
     def _look(self) -> None:
         while not self._over.wait(EVERY):
             for path in PROBES:
                 start = time.perf_counter()
                 try:
-                    self.failed += httpx.get(f"{self._server.client.base_url}{path}", timeout=5).status_code != 200
-                except httpx.HTTPError:
+                    answer = said(self._server, get(b"GET %b HTTP/1.1" % path, b"Connection: close"))
+                    self.failed += statuses(answer) != [200]
+                except OSError:
                     self.failed += 1
                 self.seconds.append(time.perf_counter() - start)
             self.memory.append(memory(self._server))
@@ -60,45 +69,112 @@ class Watch:
         self._over.set()
         self._thread.join()
 
+    def show(self) -> None:
+        probes = sorted(self.seconds)
+        typer.echo(
+            f"  probes      {len(probes)} asked, {self.failed} failed, p50 {probes[len(probes) // 2]:.3f} s, "
+            f"p99 {probes[int(0.99 * len(probes))]:.3f} s, longest {probes[-1]:.3f} s"
+        )
+        typer.echo(f"  memory      {self.memory[0] / MIB:.0f} MiB before, at most {max(self.memory) / MIB:.0f} MiB")
+
+
+def many_times(folder: Path, seconds: float, times: float, slow: float, connections: int) -> None:
+    bundle = senses.write(folder / "bundle", slow=slow).folder
+    with serve(bundle, BRAID_BATCH="2", BRAID_ENGINE="thread", BRAID_LOG="info") as server:
+        usual = load(server, folder, "--seconds", str(seconds), "--connections", "16")
+        capacity = usual["requests_per_second"]
+        options = ["--rate", f"{times * capacity:.0f}", "--connections", str(connections), "--warmup", "3"]
+        with Watch(server) as watch:
+            found = load(server, folder, "--seconds", str(seconds), *options)
+    good, latency = found["requests_per_second"], found["latency"]
+    refused = {status: fault["count"] for status, fault in found["errors"].items()}
+    late = found["late"]["p99"] if found["late"] else 0.0
+    typer.echo(f"  capacity    {capacity:.1f} requests/s in a closed loop of 16 connections")
+    typer.echo(f"  offered     {found['sent'] / found['seconds']:.1f} requests/s; refused: {refused}")
+    typer.echo(f"  goodput     {good:.1f} requests/s: {good / capacity:.2f} of the capacity")
+    typer.echo(f"  accepted    p50 {latency['p50']:.2f} s, p99 {latency['p99']:.2f} s, longest {latency['max']:.2f} s")
+    typer.echo(f"  client      {found['client_cores']:.2f} cores, late by {late:.3f} s (p99)")
+    watch.show()
+
+
+def hammer(seconds: float, rounds: int, connections: int) -> None:
+    """Its shares by the clock, and by the processor time of the server, which does not depend on who else is busy."""
+    shares, dear, waits, refused = list[float](), list[float](), list[float](), list[float]()
+    with serve(DIGITS) as server:
+        where = target.parse(str(server.client.base_url))
+        samples = requests.example(DIGITS)
+        data = b"".join(next(requests.requests(where, samples, requests.mix("", samples))).pieces)
+        hammered(server, data, 64, 1)
+        with Watch(server) as watch:
+            for _ in range(rounds):
+                rates = []
+                for clients in (64, connections):
+                    spent = cpu(server)
+                    found = hammered(server, data, clients, seconds, warmup=2)
+                    rates.append((found.statuses[200] / seconds, found.statuses[200] / (cpu(server) - spent)))
+                shares.append(rates[1][0] / rates[0][0])
+                dear.append(rates[1][1] / rates[0][1])
+                refused.append(found.statuses[429] / seconds)
+                waits.append(found.seconds[int(0.99 * len(found.seconds))])
+    typer.echo(
+        f"  goodput     {statistics.median(shares):.2f} of the capacity; {[round(share, 2) for share in shares]}"
+    )
+    typer.echo(f"              {statistics.median(dear):.2f} by processor time; {[round(share, 2) for share in dear]}")
+    typer.echo(
+        f"  refused     {statistics.median(refused):.0f} a second; accepted p99 {statistics.median(waits):.2f} s"
+    )
+    watch.show()
+
+
+def idle(clients: int) -> None:
+    with serve(DIGITS) as server:
+        before = memory(server)
+        with many(server, clients), Watch(server) as watch:
+            time.sleep(1)  # until then they are as good as any others, and too many
+            took = []
+            for _ in range(50):
+                start = time.perf_counter()
+                assert statuses(said(server, sized(JSON, b"Connection: close"))) == [200]
+                took.append(time.perf_counter() - start)
+        typer.echo(
+            f"  {clients} idle clients: 50 requests meanwhile, all answered, the longest after {max(took):.3f} s; "
+            f"memory {(max(watch.memory) - before) / MIB:+.1f} MiB"
+        )
+
+
+def kill(times: int) -> None:
+    with serve(DIGITS, BRAID_WORKERS="2") as server:
+        took = []
+        for number in range(times):
+            eventually(lambda ready=number + 2: len(list(server.events("ready"))) == ready)  # type: ignore[misc]
+            time.sleep(1.1)  # a worker that lives no longer is not replaced at once
+            start = time.perf_counter()
+            os.kill(next(children(server.process.pid)), signal.SIGKILL)
+            eventually(lambda ready=number + 3: len(list(server.events("ready"))) == ready)  # type: ignore[misc]
+            took.append(time.perf_counter() - start)
+    typer.echo(
+        f"  {times} workers killed: the next was ready after {statistics.median(took):.2f} s, at most {max(took):.2f} s"
+    )
+
 
 def main(
     seconds: Annotated[float, typer.Option(help="of each load")] = 15.0,
     times: Annotated[float, typer.Option(help="the capacity")] = 10.0,
-    slow: Annotated[float, typer.Option(help="seconds of a run")] = 0.03,
-    batch: Annotated[int, typer.Option(help="rows of a run")] = 2,
-    connections: Annotated[int, typer.Option()] = 600,
+    slow: Annotated[float, typer.Option(help="processor seconds of a run of two rows")] = 0.03,
+    connections: Annotated[int, typer.Option(help="of those who ask for too much")] = 600,
+    rounds: Annotated[int, typer.Option(help="of hammering")] = 5,
+    clients: Annotated[int, typer.Option(help="that are idle")] = 5000,
+    kills: Annotated[int, typer.Option(help="of workers")] = 5,
 ) -> None:
+    typer.echo(f"load of the machine before: {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        bundle = senses.write(folder / "bundle", slow=slow).folder
-        with serve(bundle, BRAID_BATCH=str(batch), BRAID_ENGINE="thread", BRAID_LOG="info") as server:
-            eventually(lambda: any(server.events("calibrated")))
-            usual = load(server, folder, "--seconds", str(seconds), "--connections", "16")
-            capacity = usual["requests_per_second"]
-            before = memory(server)
-            options = ["--rate", f"{times * capacity:.0f}", "--connections", str(connections), "--warmup", "3"]
-            with Watch(server) as watch:
-                found = load(server, folder, "--seconds", str(seconds), *options)
-            after = load(server, folder, "--seconds", "5", "--connections", "16")
-    show(capacity, found, watch, before)
-    typer.echo(f"afterwards    {after['requests_per_second']:8.1f} requests/s")
-
-
-def show(capacity: float, found: Any, watch: Watch, before: int) -> None:
-    good, latency = found["requests_per_second"], found["latency"]
-    refused = {status: fault["count"] for status, fault in found["errors"].items()}
-    probes = sorted(watch.seconds)
-    typer.echo(f"capacity      {capacity:8.1f} requests/s in a closed loop of 16 connections")
-    typer.echo(f"offered       {found['sent'] / found['seconds']:8.1f} requests/s; refused: {refused}")
-    typer.echo(f"goodput       {good:8.1f} requests/s: {good / capacity:.2f} of the capacity")
-    typer.echo(f"accepted      p50 {latency['p50']:.2f} s, p99 {latency['p99']:.2f} s, longest {latency['max']:.2f} s")
-    late = found["late"]["p99"] if found["late"] else 0.0
-    typer.echo(f"client        {found['client_cores']:.2f} cores, late by {late:.3f} s (p99)")
-    typer.echo(
-        f"probes        {len(probes)} asked, {watch.failed} failed, "
-        f"p50 {probes[len(probes) // 2]:.3f} s, p99 {probes[int(0.99 * len(probes))]:.3f} s, longest {probes[-1]:.3f} s"
-    )
-    typer.echo(f"memory        {before / 2**20:.0f} MiB before, at most {max(watch.memory) / 2**20:.0f} MiB")
+        typer.echo(f"{times:g} times the capacity, a graph of {slow:g} s a run of two rows")
+        many_times(Path(name), seconds, times, slow, connections)
+    typer.echo(f"hammered by {connections} clients, digits")
+    hammer(seconds, rounds, connections)
+    typer.echo("idle, killed; digits")
+    idle(clients)
+    kill(kills)
 
 
 if __name__ == "__main__":
