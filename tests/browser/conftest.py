@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -15,8 +14,9 @@ DIGITS = ROOT / "models/bundles/digits"
 ARGUMENTS = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 
-@pytest.fixture(scope="session")
-def server(bundle: Bundle, folder: Path) -> Iterator[Server]:
+@pytest.fixture(scope="package")
+def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("browser")
     box = {"kind": "regression", "tensor": "measures", "names": ["words", "light", "noise"]}
     vector = {"kind": "embedding", "tensor": "measures"}
     needs = {"values": ["text", "audio"]}
@@ -24,14 +24,14 @@ def server(bundle: Bundle, folder: Path) -> Iterator[Server]:
         senses.write(folder / "values", "values", outputs={"measures": box}),
         senses.write(folder / "careful", "careful", outputs={"values": box, "vector": vector}, needs=needs),
         senses.write(folder / "vectors", "vectors", outputs={"meaning": vector}),
-        senses.write(folder / "browser" / "strict", "strict", policy="reject"),
+        senses.write(folder / "strict", "strict", policy="reject"),
         test_boxes.write(folder / "letterbox", "letterbox"),
     ]
     with serve(DIGITS, bundle.folder, *(other.folder for other in others)) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # it has an event loop of its own, which others would meet
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("google-chrome")
     assert path, "no Chromium: apt-get install chromium"

@@ -1,7 +1,6 @@
 """The bundles that other people's clients talk to."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,9 @@ from tests.process import Server, serve
 
 
 @pytest.fixture(scope="package")
-def server(folder: Path, bundle: Bundle) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[Server]:
     outputs = {"vector": {"kind": "embedding", "tensor": "measures"}}
+    folder = tmp_path_factory.mktemp("clients")
     vectors = senses.write(folder / "vectors", "vectors", outputs=outputs)
     with serve(bundle.folder, vectors.folder) as running:
         yield running
