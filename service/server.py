@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from socket import IPPROTO_TCP, SHUT_RDWR, SO_SNDBUF, SOL_SOCKET, TCP_USER_TIMEOUT, socket
 from types import FrameType
 
@@ -32,6 +33,8 @@ EVERY = 0.2  # seconds between two looks at the engines
 SEEN = 10.0  # seconds for which probes see that this process fails; then it ends, and the supervisor replaces it
 FAILED = 1  # exit code
 BACKLOG = 2048  # connections that may wait to be accepted
+ACCEPTS = 32  # connections that are taken in a turn of the loop at most
+PORTION = 4  # of those that are open, one in so many: workers that share a port get about as many
 SEND = 2**18  # bytes; the 4 MiB that the kernel would hold for a client that does not read are charged to our container
 
 
@@ -70,7 +73,8 @@ class Server(uvicorn.Server):
         self._log, self._worker = log, worker
         if most < settings.connections:
             self._log.warning("few file descriptors", {"connections": most, "wanted": settings.connections})
-        self._failing = False
+        self._failing = self._accepting = False
+        self._made = set[asyncio.Task[object]]()  # connections
         self._loop: asyncio.AbstractEventLoop | None = None  # until it runs
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
@@ -101,7 +105,7 @@ class Server(uvicorn.Server):
         shaking = self._settings.head_seconds if self._secure else None
         self.servers = [
             await loop.create_server(
-                lambda: Connection(self._connections, loop),
+                partial(self._taken, bound, loop),
                 sock=bound,
                 ssl=self._secure,
                 backlog=BACKLOG,
@@ -111,6 +115,23 @@ class Server(uvicorn.Server):
             for bound in sockets
         ]
         self.started = True
+
+    def _taken(self, bound: socket, loop: asyncio.AbstractEventLoop) -> Connection:
+        """libuv takes one in a turn. Where turns are full of work, the last of hundreds would wait for seconds."""
+        if not (self._accepting or self._secure):
+            self._accepting = True
+            loop.call_soon(self._take_more, bound, loop)
+        return Connection(self._connections, loop)
+
+    def _take_more(self, bound: socket, loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(OSError):  # no more are there, or no descriptors
+            for _ in range(min(ACCEPTS, len(self._connections.open) // PORTION)):
+                one, _ = bound.accept()
+                one.setblocking(False)
+                made = loop.create_task(loop.connect_accepted_socket(lambda: Connection(self._connections, loop), one))
+                self._made.add(made)
+                made.add_done_callback(self._made.discard)
+        self._accepting = False
 
     async def _load(self) -> bool:
         """Whether the models are there."""

@@ -347,6 +347,8 @@ def test_dripping_bodies_give_way_too(bundle: Bundle) -> None:
         serve(bundle.folder, **FEW) as server,
         many(server, 8, head(attacks.HOST, attacks.KIND, b"Content-Length: 99")),
     ):
+        look = get(b"GET /metrics HTTP/1.1", b"Connection: close")
+        eventually(lambda: b"\nbraid_connections 9.0\n" in said(server, look))
         eventually(lambda: statuses(said(server, sized(JSON, b"Connection: close"))) == [200])
         assert refused(server, "crowded") > 0
 

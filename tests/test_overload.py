@@ -18,7 +18,7 @@ from service.bundle import Bundle
 from service.keys import make
 from service.web.connections import REFUSALS, REST
 from tests import attacks
-from tests.attacks import JSON, get, head, post, sized
+from tests.attacks import GOOD, JSON, get, head, post, sized
 from tests.process import Server, eventually, serve
 from tests.wire import connected, hammered, heard, many, said, statuses, whole
 
@@ -203,3 +203,19 @@ def test_who_leaves_while_it_is_not_heard_leaves_nothing_behind(refused: tuple[S
         assert [statuses(heard(client)) for client in clients] == [[429] * 2] * 200
     eventually(lambda: not any(server.events("failed")) and statuses(said(server, PROBE)) == [200])
     assert server.stop() == 0
+
+
+def test_a_probe_behind_hundreds_of_new_connections_is_answered_soon(slow: Bundle) -> None:
+    """Although each turn of the event loop is long; `once` is how long."""
+    with serve(slow.folder, BRAID_ENGINE="loop", BRAID_BATCH="1", BRAID_PIPELINE="200") as server:
+        began = time.monotonic()
+        with connected(server, GOOD * 4 + PROBE) as connection:
+            assert statuses(heard(connection)) == [200] * 5
+        once = (time.monotonic() - began) / 4
+        with connected(server, GOOD * 150):
+            eventually(lambda: server.metric("braid_in_flight") == 1)
+            with many(server, 300):
+                began = time.monotonic()
+                with connected(server, PROBE, patience=60) as probe:
+                    assert statuses(heard(probe)) == [200]
+                assert time.monotonic() - began < 35 * once
