@@ -5,7 +5,7 @@ import gc
 import math
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from socket import IPPROTO_TCP, SHUT_RDWR, SO_SNDBUF, SOL_SOCKET, TCP_USER_TIMEOUT, socket
@@ -25,7 +25,7 @@ from service.tracing import Tracer
 from service.web import access
 from service.web.app import App
 from service.web.calls import Calls
-from service.web.connections import LINGER, Connections
+from service.web.connections import LINGER, MOMENT, Connections
 from service.web.protocol import Connection
 from service.workers import Worker
 
@@ -155,12 +155,29 @@ class Server(uvicorn.Server):
         gc.freeze()  # what is loaded stays: the collector need not look at it again and again
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Refuses new connections from here on; the supervisor's copy of the socket would still take them."""
+        """Refuses new connections from here on; the supervisor's copy of the socket would still take them.
+
+        Who has connected while this worker was busy is taken first: the kernel resets what waits at a socket that ends.
+        """
+        waiting = [one for bound in sockets or [] for one in arrived(bound)]
         for bound in sockets or []:
             bound.shutdown(SHUT_RDWR)
         for server in self.servers:
             server.close()
+        await self._take(waiting)
         await self._connections.close(self._settings.grace, lambda: self.force_exit)
+
+    async def _take(self, waiting: Sequence[socket]) -> None:
+        """Connections that no server has accepted; handshakes of TLS have a moment."""
+        loop = asyncio.get_running_loop()
+        taken = [
+            loop.create_task(
+                loop.connect_accepted_socket(lambda: Connection(self._connections, loop), one, ssl=self._secure)
+            )
+            for one in waiting
+        ]
+        if taken:
+            await asyncio.wait(taken, timeout=MOMENT)
 
     def _told(self, loop: asyncio.AbstractEventLoop) -> None:
         """Without a supervisor there is no worker."""
@@ -185,3 +202,10 @@ class Server(uvicorn.Server):
         self._registry.draining = self._connections.draining = True
         wait = self._settings.drain if sig == signal.SIGTERM else 0.0
         self._loop.call_soon_threadsafe(self._loop.call_later, wait, setattr, self, "should_exit", True)
+
+
+def arrived(bound: socket) -> Iterator[socket]:
+    """The connections that wait to be accepted."""
+    with suppress(OSError):  # none is left, or another worker has ended the listening
+        while True:
+            yield bound.accept()[0]

@@ -3,8 +3,10 @@
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -55,6 +57,33 @@ def test_a_connection_without_a_request_has_a_moment_for_one(bundle: Bundle) -> 
                 answer = heard(connection)
                 assert statuses(answer) == [200]
                 assert b"\r\nconnection: close\r\n" in answer
+
+
+def test_who_has_just_connected_to_a_busy_worker_is_answered(slow: Bundle) -> None:
+    """A graph that runs on the event loop keeps it from accepting, up to the moment when it stops."""
+    outcomes: Counter[str] = Counter()
+
+    def ask(server: Server) -> None:
+        """One connection after the other, until they are refused."""
+        while True:
+            try:
+                with connected(server, GOOD, patience=30) as new:
+                    outcomes[str(statuses(heard(new)))] += 1
+            except ConnectionRefusedError:
+                return
+            except OSError as error:
+                outcomes[type(error).__name__] += 1
+
+    settings: dict[str, Any] = {"BRAID_ENGINE": "loop", "BRAID_BATCH": "1", "BRAID_DRAIN": "1", "BRAID_GRACE": "20"}
+    with serve(slow.folder, **settings) as server:
+        users = [Thread(target=ask, args=(server,)) for _ in range(4)]
+        server.process.send_signal(signal.SIGTERM)
+        for user in users:
+            user.start()
+        for user in users:
+            user.join()
+        assert server.process.wait(30) == 0
+    assert set(outcomes) == {"[200]"}
 
 
 def test_idle_connections_are_closed_and_not_reset(bundle: Bundle) -> None:

@@ -29,6 +29,7 @@ HAPROXY = """
 defaults
   mode http
   timeout connect 2s
+  timeout check 2s
   timeout client 30s
   timeout server 30s
   retries 3
@@ -123,7 +124,7 @@ class Users(threading.Thread):
             while not self._over.is_set():
                 try:
                     answer = client.post(self._url, files=files)
-                    said = str(answer.status_code) if answer.status_code != 200 else answer.json()["model"]
+                    said = answer.json()["model"] if answer.status_code == 200 else f"{answer.status_code} {answer.text}"
                 except httpx.TransportError as error:
                     said = type(error).__name__
                 self._seen[said] += 1
