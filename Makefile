@@ -70,7 +70,8 @@ train: .venv/torch  ## train, evaluate and export the digits bundle (data: BRAID
 	$(BIN)/braid verify models/bundles/digits
 
 image: ## build the container image: ENGINE=podman, IMAGE=name:tag
-	$(ENGINE) build -t $(IMAGE) .
+	$(ENGINE) build -t $(IMAGE) --build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+		--build-arg REVISION=$(shell git rev-parse HEAD) .
 
 # Environments. A stamp is newer than what it was made from, so that a second call starts at once.
 .venv/pip:
