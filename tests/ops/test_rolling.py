@@ -124,7 +124,9 @@ class Users(threading.Thread):
             while not self._over.is_set():
                 try:
                     answer = client.post(self._url, files=files)
-                    said = answer.json()["model"] if answer.status_code == 200 else f"{answer.status_code} {answer.text}"
+                    said = (
+                        answer.json()["model"] if answer.status_code == 200 else f"{answer.status_code} {answer.text}"
+                    )
                 except httpx.TransportError as error:
                     said = type(error).__name__
                 self._seen[said] += 1
