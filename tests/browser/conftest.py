@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from service.bundle import Bundle
-from tests import senses, test_boxes
+from tests import senses, test_boxes, towers
 from tests.process import ROOT, Server, serve
 
 DIGITS = ROOT / "models/bundles/digits"
@@ -26,6 +26,7 @@ def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         senses.write(folder / "vectors", "vectors", outputs={"meaning": vector}),
         senses.write(folder / "strict", "strict", policy="reject"),
         test_boxes.write(folder / "letterbox", "letterbox"),
+        towers.write(folder / "browser" / "colours"),
     ]
     with serve(DIGITS, bundle.folder, *(other.folder for other in others)) as running:
         yield running

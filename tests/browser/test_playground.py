@@ -25,6 +25,11 @@ def part(page: Page, name: str) -> Locator:
     return page.get_by_role("region", name=f"Part {name}")
 
 
+def choose(page: Page, model: str) -> None:
+    page.get_by_label("Model", exact=True).select_option(model)
+    expect(page.get_by_role("heading", level=1)).to_contain_text(model)  # until then the page is the other model's
+
+
 def draw_a_seven(page: Page) -> None:
     part(page, "image").get_by_role("button", name="Draw").click()
     sheet = page.get_by_label("Sheet to draw on")
@@ -115,15 +120,15 @@ def test_a_broken_file_is_said_at_its_part(page: Page, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes((DIGITS / "example/image.png").read_bytes()[:200])
     part(page, "image").locator("input[type=file]").set_input_files(broken)
-    expect(part(page, "image").get_by_role("alert")).to_be_visible()
+    expect(part(page, "image").get_by_role("alert")).to_have_text(re.compile(r"^[A-Z].*\.$"))
+    expect(page.locator("#answer")).to_contain_text("see what is said at Picture")
     expect(part(page, "audio").get_by_role("alert")).to_be_hidden()
     part(page, "image").get_by_role("button", name="Remove").click()
     expect(part(page, "image").get_by_role("alert")).to_be_hidden()
 
 
 def test_a_second_model_has_its_own_answer(page: Page) -> None:
-    page.get_by_label("Model", exact=True).select_option("values")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("values")
+    choose(page, "values")
     part(page, "text").get_by_role("textbox").fill("a white noise")
     expect(page.locator("#answer tr", has_text="words")).to_contain_text("3")
     page.get_by_role("button", name="words").click()
@@ -131,7 +136,7 @@ def test_a_second_model_has_its_own_answer(page: Page) -> None:
 
 
 def test_an_answer_that_needs_other_parts_is_not_asked_why(page: Page) -> None:
-    page.get_by_label("Model", exact=True).select_option("careful")
+    choose(page, "careful")
     part(page, "image").locator("input[type=file]").set_input_files(DIGITS / "example/image.png")
     expect(page.locator("#answer section")).to_have_count(1)  # the vector
     expect(page.locator("#why")).to_be_empty()
@@ -176,7 +181,9 @@ def test_axe_finds_nothing_serious(page: Page, path: str, scheme: str) -> None:
         page.get_by_role("button", name="Try the example").click()
         expect(page.locator("#why tbody tr")).to_have_count(3)
     else:
-        expect(page.locator(".plot")).to_have_count(2 + 7 * 6)
+        page.request.post("/v1/predict", multipart={"text": "seven"})
+        expect(page.locator(".plot")).to_have_count(2 + 6)  # of the server, and of the one model that was asked
+        expect(page.get_by_text("No requests")).to_have_count(7)
     found = [rule for rule in Axe().run(page).response["violations"] if rule["impact"] in SERIOUS]
     assert not found, [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found]
 
@@ -200,11 +207,11 @@ def test_all_is_reached_by_keyboard(page: Page) -> None:
 
 
 def test_status_draws_what_metrics_say(page: Page) -> None:
-    page.get_by_role("button", name="Try the example").click()
-    expect(page.locator("#why tbody tr")).to_have_count(3)
     page.get_by_role("link", name="Status").click()
     digits = page.get_by_role("region", name="digits")
     expect(digits).to_contain_text("CPU")
+    expect(digits).to_contain_text("No requests")
+    page.request.post("/v1/predict", multipart={"text": "seven"})
     expect(digits.locator("polyline").first).to_have_attribute("points", re.compile(r"\d+,\d+.* \d+,\d+"))
 
 
@@ -234,7 +241,7 @@ def test_a_part_that_contradicts_is_said_to_speak_against(page: Page) -> None:
 
 
 def test_boxes_lie_over_the_picture(page: Page) -> None:
-    page.get_by_label("Model", exact=True).select_option("letterbox")
+    choose(page, "letterbox")
     page.get_by_role("button", name="Try the example").click()
     expect(page.locator("#answer .answer")).to_have_text("1 × it")
     count = """() => {
@@ -250,15 +257,26 @@ def test_boxes_lie_over_the_picture(page: Page) -> None:
 
 
 def test_the_nearest_of_several_texts_is_named(page: Page) -> None:
-    page.get_by_label("Model", exact=True).select_option("vectors")
+    choose(page, "vectors")
     part(page, "text").get_by_role("textbox").fill("a b c")
     expect(page.locator("#answer")).to_contain_text("3 numbers")
     page.get_by_label("Which of these texts is nearest?").fill("d e f\na")
     expect(page.get_by_role("table", name=re.compile("Cosine")).locator("tr")).to_have_count(2)
 
 
+def test_candidates_are_named_and_compared(page: Page) -> None:
+    choose(page, "colours")
+    page.get_by_role("button", name="Try the example").click()
+    expect(page.locator("#answer")).to_contain_text("3 numbers")  # what it can say without any
+    expect(page.locator("#answer .hint")).to_contain_text("Name candidates")
+    page.get_by_label("Candidates").fill("red\nblue")
+    expect(page.locator("#answer .answer")).to_contain_text(re.compile("^red "))
+    expect(page.locator("#answer .hint")).to_have_count(0)
+    expect(page.locator("#legend")).to_contain_text("for red")
+
+
 def test_a_model_that_needs_all_parts_says_so_and_is_asked_when_they_are_there(page: Page) -> None:
-    page.get_by_label("Model", exact=True).select_option("strict")
+    choose(page, "strict")
     expect(page.locator("#answer")).to_contain_text("needs them all")
     expect(page.get_by_label("Send text")).to_be_hidden()
     part(page, "text").get_by_role("textbox").fill("a")

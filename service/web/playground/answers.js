@@ -1,7 +1,7 @@
 // What comes out: one block an output, by what its kind answers; what each part contributed; the time it took.
 
 import { bars, button, h, percent, row, short, signed } from "./dom.js";
-import { number, reason, together } from "./words.js";
+import { number, reason, subject, together } from "./words.js";
 
 const COLOURS = ["#e11d48", "#0e7490", "#a16207", "#7c3aed", "#15803d", "#c2410c", "#1d4ed8", "#be185d"]; // of boxes
 
@@ -15,6 +15,7 @@ export function answer(name, spec, said, chosen, choose) {
 export function brief(name, spec, said) {
   if (said.label !== undefined) return `${name}: ${said.label} (${percent(said.score)})`;
   if (said.labels) return `${name}: ${said.labels.map(({ label }) => label).join(", ") || "none"}`;
+  if (said.values) return `${name}: ${Object.entries(said.values).map(([key, value]) => `${key} ${short(value)}`).join(", ")}`;
   if (said.value !== undefined) return `${name}: ${short(said.value)} ${said.unit || ""}`;
   if (said.detections) return `${name}: ${counted(said.detections)}`;
   if (said.anomalous !== undefined) return `${name}: ${said.anomalous ? "unusual" : "usual"}`;
@@ -57,7 +58,7 @@ export function colour(label, labels) {
 function counted(detections) {
   const counts = new Map();
   for (const { label } of detections) counts.set(label, (counts.get(label) || 0) + 1);
-  return [...counts].map(([label, count]) => `${count} × ${label}`).join(", ") || "nothing";
+  return [...counts].map(([label, count]) => `${count}\u00a0×\u00a0${label}`).join(", ") || "nothing";
 }
 
 function detection(said, spec) {
@@ -107,7 +108,8 @@ export function contributions(explanation) {
   const parts = Object.entries(explanation.parts);
   const most = Math.max(1e-9, ...parts.map(([, part]) => Math.abs(part.value)));
   const rows = parts.map(([name, { value, without }]) => row(name, 0.5, 0.5 + value / most / 2, [added(value, scale), number(without, scale)], value < 0 ? "against" : "for"));
-  const named = scale === "value" ? target : `${scale === "probability" ? "Probability" : "Log-odds"} of ${target}`;
+  const what = subject(explanation);
+  const named = scale === "value" ? `${what[0].toUpperCase()}${what.slice(1)}` : `${scale === "probability" ? "Probability" : "Log-odds"} of ${target}`;
   const caption = `${named}: ${number(none, scale)} if nothing were known, ${number(all, scale)} now. What each part adds:`;
   const pairs = Object.entries(explanation.interactions || {}).map(([pair, value]) => h("li", {}, together(pair, value)));
   return h("section", { class: "box" },

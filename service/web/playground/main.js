@@ -7,7 +7,7 @@ import { bars, byId, h, row } from "./dom.js";
 import { settled } from "./draw.js";
 import { panel } from "./parts.js";
 import { snippets } from "./snippets.js";
-import { gives, places as sentence, takes } from "./words.js";
+import { gives, places as sentence, subject, takes } from "./words.js";
 
 const PAUSE = 120; // milliseconds after the last change
 const CHEAP = 1; // seconds that places may cost without being asked for
@@ -21,8 +21,7 @@ let chosen = null; // the output and label to explain, if not the best one
 let pending = null; // of the request on its way
 let timer = 0;
 let found = null; // places: part -> where in it
-let target = ""; // that they speak for
-let scale = "";
+let spoken = { target: "", scale: "" }; // what they speak for
 
 async function start() {
   const listed = await api.models();
@@ -40,6 +39,7 @@ async function start() {
 }
 
 async function choose(name) {
+  byId("example").disabled = true; // until it is that model's
   model = await api.model(name);
   document.title = `Braid: ${model.id}`;
   byId("name").textContent = model.id;
@@ -49,6 +49,7 @@ async function choose(name) {
   byId("card").hidden = !model.card;
   byId("text").replaceChildren(...card(model.card || ""));
   panels = Object.entries(model.inputs).filter(([part]) => !candidates().includes(part)).map(([part, spec]) => panel(part, spec, model.limits, changed));
+  byId("example").disabled = false;
   byId("parts").replaceChildren(...panels.map(({ element }) => element));
   fields();
   const where = model.explains.outputs.length > 0;
@@ -77,10 +78,11 @@ function fields() {
   const texts = Object.values(model.inputs).some(({ kind }) => kind === "text");
   const template = specs.map((spec) => spec.template).find(Boolean) || "This is a photo of {}.";
   const threshold = specs.map((spec) => spec.threshold).find((value) => value !== undefined);
+  const unusual = specs.some(({ kind }) => kind === "anomaly");
   const make = {
-    labels: ["Candidates: which of these is it?", () => h("textarea", { placeholder: "One candidate a line, such as\na cat\na dog" })],
+    labels: ["Candidates: which of these is it?", () => h("textarea", { rows: 3, placeholder: "One candidate a line, such as\na cat\na dog" })],
     template: ["Sentence, with {} where a candidate goes", () => h("input", { placeholder: template })],
-    threshold: ["Threshold: how sure it must be", () => h("input", { type: "number", step: "any", placeholder: threshold ?? "" })],
+    threshold: [unusual ? "Threshold: from which score on it is unusual" : "Threshold: how sure it must be", () => h("input", { type: "number", step: "any", placeholder: threshold ?? "" })],
     compare: ["Which of these texts is nearest?", () => h("textarea", { placeholder: "One text a line, to be compared with what is above" })],
   };
   const known = [...(model.controls || []), ...(specs.some(({ kind }) => kind === "embedding") && texts ? ["compare"] : [])].filter((name) => name in make);
@@ -93,9 +95,11 @@ function fields() {
 
 const lines = (field) => field.value.split("\n").map((line) => line.trim()).filter(Boolean);
 
+const named = () => Boolean(controls.labels && lines(controls.labels).length);
+
 function asked() {
   const query = new URLSearchParams();
-  if (controls.labels && lines(controls.labels).length) query.set("labels", JSON.stringify(lines(controls.labels)));
+  if (named()) query.set("labels", JSON.stringify(lines(controls.labels)));
   for (const name of ["template", "threshold"]) if (controls[name] && controls[name].value) query.set(name, controls[name].value);
   return query;
 }
@@ -127,8 +131,9 @@ async function show() {
     empty(hint());
     return;
   }
-  if (controls.labels && !lines(controls.labels).length) {
-    empty(h("p", { class: "hint" }, "Name candidates below what you send, one a line."));
+  const unnamed = controls.labels && !named() ? [h("p", { class: "hint" }, "Name candidates below what you send, one a line, to see which of them it is.")] : [];
+  if (unnamed.length && Object.values(model.outputs).every(({ kind }) => ["zero_shot", "weights"].includes(kind))) {
+    empty(unnamed[0]);
     return;
   }
   pending = new AbortController();
@@ -143,7 +148,7 @@ async function show() {
   byId("state").textContent = "";
   const entries = Object.entries(said.outputs);
   const blocks = entries.map(([name, one]) => answer(name, model.outputs[name], one, chosen, choice));
-  byId("answer").replaceChildren(...blocks, ...(await nearest(said, signal)));
+  byId("answer").replaceChildren(...unnamed, ...blocks, ...(await nearest(said, signal)));
   byId("brief").textContent = entries.map(([name, one]) => brief(name, model.outputs[name], one)).join("; ");
   byId("brief").hidden = false;
   byId("where").hidden = !explained(sent).length;
@@ -174,7 +179,8 @@ function empty(message) {
 
 // The outputs with a number that these parts give.
 function explained(sent) {
-  return model.explains.outputs.filter((output) => !model.needs[output] || model.needs[output].some((part) => part in sent));
+  const known = ({ kind }) => kind !== "zero_shot" || named();
+  return model.explains.outputs.filter((output) => known(model.outputs[output]) && (!model.needs[output] || model.needs[output].some((part) => part in sent)));
 }
 
 // Parts that say the same leave nothing to see while they are together: taking a place away from one changes nothing.
@@ -189,7 +195,7 @@ async function places(sent, explanation, signal) {
   const able = single.filter((parts) => explained(parts).some((name) => !output || name === output));
   const questions = able.length ? able : [sent];
   const answers = await Promise.all(questions.map((question) => api.explain(model.id, question, query, signal)));
-  ({ target, scale } = answers[0]);
+  spoken = answers[0];
   byId("state").textContent = "";
   await settled();
   if (!signal.aborted) heat(Object.assign({}, ...answers.map(({ parts }) => parts)));
@@ -198,11 +204,11 @@ async function places(sent, explanation, signal) {
 function heat(given) {
   found = given;
   byId("shown").hidden = !found;
-  const [against, its] = scale === "value" ? ["lowers", "raises"] : ["against", "for"];
-  byId("legend").replaceChildren(h("span", {}, `${against} ${target}`), h("span", { class: "ramp", "aria-hidden": "true" }), h("span", {}, `${its} ${target}`));
+  const [against, its] = spoken.scale === "value" ? ["lowers", "raises"] : ["against", "for"];
+  byId("legend").replaceChildren(h("span", {}, `${against} ${subject(spoken)}`), h("span", { class: "ramp", "aria-hidden": "true" }), h("span", {}, `${its} ${subject(spoken)}`));
   for (const part of panels) {
     const mine = found && found[part.name] ? found[part.name] : null;
-    part.show(mine, Number(byId("strength").value) / 100, mine ? sentence(mine, target, scale) : "");
+    part.show(mine, Number(byId("strength").value) / 100, mine ? sentence(mine, spoken) : "");
   }
 }
 
@@ -238,17 +244,22 @@ function calm() {
   for (const part of panels) part.complain(null);
 }
 
+// At its own place a part need not be named.
+function atPart(message) {
+  const said = message.replace(/^part '[^']*': /, "");
+  return `${said[0].toUpperCase()}${said.slice(1)}.`;
+}
+
 // Said at the part that caused it, else above the answer.
 function trouble(error) {
   if (error.name === "AbortError") return;
   byId("state").textContent = "";
   if (!(error instanceof api.Problem)) throw error;
-  const said = `${error.title}: ${error.message}`;
   const part = panels.find(({ name }) => name === error.part);
-  if (part) part.complain(said);
-  empty(h("p", { class: "hint" }, part ? `No answer: see ${part.name}.` : "No answer."));
+  if (part) part.complain(atPart(error.message));
+  empty(h("p", { class: "hint" }, part ? `No answer: see what is said at ${part.title}.` : "No answer."));
   byId("trouble").hidden = Boolean(part);
-  byId("trouble").textContent = part ? "" : said;
+  byId("trouble").textContent = part ? "" : `${error.title}: ${error.message}`;
   if (error.status === 401) byId("locked").hidden = false;
 }
 

@@ -30,6 +30,7 @@ function frame(name, spec, changed) {
   return {
     name,
     kind: spec.kind,
+    title: heading.textContent.trim(),
     element,
     body,
     changed,
@@ -65,7 +66,7 @@ function text(part, spec) {
   return Object.assign(part, {
     content: () => (part.on && area.value ? area.value : null),
     async set(file) {
-      area.value = await file.text();
+      area.value = (await file.text()).replace(/\n$/, ""); // which ends a file, and is not meant
       part.changed();
     },
     clear() {

@@ -53,6 +53,7 @@ export function picture(part) {
   const take = (given, drawn = false) => {
     if (!drawn) close();
     file = given;
+    remove.hidden = !file;
     detections = [];
     found = null;
     part.stale();
@@ -90,8 +91,10 @@ export function picture(part) {
     else close();
   })));
 
+  const remove = button("Remove", () => take(null), { hidden: true });
+
   say();
-  part.body.append(h("div", { class: "tools" }, ...files(part, "image/*", take), pen, eye, button("Remove", () => take(null))), note, stage);
+  part.body.append(h("div", { class: "tools" }, ...files(part, "image/*", take), pen, eye, remove), note, stage);
   return Object.assign(part, {
     content: () => (part.on ? file : null),
     set: take,

@@ -31,6 +31,7 @@ export function recording(part, spec, limits) {
   };
   const take = async (given) => {
     file = given;
+    remove.hidden = !file;
     found = null;
     part.stale();
     part.changed();
@@ -78,8 +79,10 @@ export function recording(part, spec, limits) {
   };
   for (const event of ["play", "seeked"]) player.addEventListener(event, follow);
 
+  const remove = button("Remove", () => take(null), { hidden: true });
+
   say();
-  part.body.append(h("div", { class: "tools" }, ...files(part, "audio/*", take), microphone, button("Remove", () => take(null))), note, player, stage);
+  part.body.append(h("div", { class: "tools" }, ...files(part, "audio/*", take), microphone, remove), note, player, stage);
   return Object.assign(part, {
     content: () => (part.on ? file : null),
     set: take,

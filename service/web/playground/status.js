@@ -55,26 +55,31 @@ function quantile(share, before, after) {
     if (all > 0 && count >= share * all) return edge === Infinity ? low : low + ((edge - low) * (share * all - below)) / Math.max(1e-9, count - below);
     [low, below] = [edge, count];
   }
-  return 0;
+  return null; // there were none
 }
 
 function pairs(readings) {
   return readings.slice(1).map((after, index) => [readings[index], after, after.at - readings[index].at]);
 }
 
-// Title, lines (name, numbers), unit.
+const mean = (sum, count) => (count > 0 ? sum / count : null);
+const milliseconds = (seconds) => (seconds === null ? null : 1000 * seconds);
+
+// Title, lines (name, numbers or null where there is none), unit.
 function series(readings) {
   const of = (compute) => pairs(readings).map(([before, after, seconds]) => compute(before, after, seconds));
   const last = (name) => readings.slice(1).map((one) => one[name]);
   return [
     ["Answers a second", [["all", of((a, b, s) => (b.answers - a.answers) / s)]], ""],
     ["Refused and failed a second", [["refused", of((a, b, s) => (b.refused - a.refused) / s)], ["failed", of((a, b, s) => (b.failed - a.failed) / s)]], ""],
-    ["Time to the answer", [["p50", of((a, b) => 1000 * quantile(0.5, a, b))], ["p99", of((a, b) => 1000 * quantile(0.99, a, b))]], " ms"],
+    ["Time to the answer", [["p50", of((a, b) => milliseconds(quantile(0.5, a, b)))], ["p99", of((a, b) => milliseconds(quantile(0.99, a, b)))]], " ms"],
     ["In flight, waiting for a batch", [["in flight", last("held")], ["waiting", last("queue")]], ""],
-    ["Wait for a batch", [["mean", of((a, b) => (1000 * (b.queued - a.queued)) / Math.max(1, b.waited - a.waited))]], " ms"],
-    ["Rows of a batch", [["mean", of((a, b) => (b.rows - a.rows) / Math.max(1, b.batches - a.batches))]], ""],
+    ["Wait for a batch", [["mean", of((a, b) => milliseconds(mean(b.queued - a.queued, b.waited - a.waited)))]], " ms"],
+    ["Rows of a batch", [["mean", of((a, b) => mean(b.rows - a.rows, b.batches - a.batches))]], ""],
   ];
 }
+
+const amount = (value, unit) => (value === null || value === undefined ? "–" : `${Number(value.toPrecision(3))}${unit}`);
 
 function plot(title, lines, unit) {
   const most = Math.max(1e-9, ...lines.flatMap(([, values]) => values));
@@ -84,12 +89,12 @@ function plot(title, lines, unit) {
   svg.setAttribute("aria-hidden", "true");
   lines.forEach(([, values], index) => {
     const path = document.createElementNS(svg.namespaceURI, "polyline");
-    path.setAttribute("points", values.map((value, x) => `${KEPT - values.length + x},${98 - (95 * value) / most}`).join(" "));
+    path.setAttribute("points", values.flatMap((value, x) => (value === null ? [] : [`${KEPT - values.length + x},${98 - (95 * value) / most}`])).join(" "));
     if (index) path.classList.add("second");
     svg.append(path);
   });
-  const now = lines.flatMap(([name, values], index) => [index ? ", " : "", h("span", { class: index ? "second" : "" }, `${lines.length > 1 ? `${name} ` : ""}${Number((values.at(-1) ?? 0).toPrecision(3))}${unit}`)]);
-  return h("div", { class: "plot" }, h("h3", {}, title), h("p", { class: "now" }, ...now), svg, h("p", { class: "soft" }, `at most ${Number((most < 1e-6 ? 0 : most).toPrecision(3))}${unit}`));
+  const now = lines.flatMap(([name, values], index) => [index ? ", " : "", h("span", { class: index ? "second" : "" }, `${lines.length > 1 ? `${name} ` : ""}${amount(values.at(-1), unit)}`)]);
+  return h("div", { class: "plot" }, h("h3", {}, title), h("p", { class: "now" }, ...now), svg, h("p", { class: "soft" }, `at most ${amount(most < 1e-6 ? 0 : most, unit)}`));
 }
 
 function facts(entries) {
@@ -125,13 +130,21 @@ function server(all) {
   );
 }
 
+function seen(readings) {
+  const seconds = readings.at(-1).at - readings[0].at;
+  return seconds < 5 ? "since this page was opened" : `in the last ${seconds < 120 ? `${Math.round(seconds)} seconds` : `${Math.round(seconds / 60)} minutes`}`;
+}
+
 async function look() {
   const [models, text] = await Promise.all([api.models(), api.call("/metrics").then((answer) => answer.text())]);
   const all = samples(text);
   server(all);
   byId("models").replaceChildren(...models.map((model) => {
-    const plots = series(keep(model.id, reading(all, model.id))).map(([title, lines, unit]) => plot(title, lines, unit));
-    return h("section", { class: "box", "aria-label": model.id }, h("h2", {}, model.id), about(model), h("div", { class: "plots" }, ...plots));
+    const readings = keep(model.id, reading(all, model.id));
+    const quiet = readings[0].answers === readings.at(-1).answers && !readings.at(-1).held;
+    const plots = series(readings).map(([title, lines, unit]) => plot(title, lines, unit));
+    return h("section", { class: "box", "aria-label": model.id }, h("h2", {}, model.id), about(model),
+      quiet ? h("p", { class: "soft" }, `No requests ${seen(readings)}.`) : h("div", { class: "plots" }, ...plots));
   }));
   byId("state").textContent = models.length ? "Ready" : "Loading";
   byId("trouble").hidden = true;

@@ -36,6 +36,12 @@ export function gives(spec) {
   }[spec.kind] || spec.kind;
 }
 
+// What is explained: a label, one of several numbers, or the only one of its output.
+export function subject({ output, target, scale }) {
+  if (scale !== "value") return target;
+  return { value: `the ${output}`, score: "the score" }[target] || target;
+}
+
 export const number = (value, scale) => (scale === "probability" ? percent(value) : short(value));
 
 // What the parts added up to: why the answer is what it is.
@@ -72,11 +78,11 @@ export function together(pair, value) {
 }
 
 // The strongest places of a part, for those who do not see colours.
-export function places(found, target, scale) {
+export function places(found, spoken) {
   const best = (all) => (all || []).reduce((a, b) => (Math.abs(b.value) > Math.abs(a ? a.value : 0) ? b : a), null);
   const how = ({ value }) => {
-    if (scale === "value") return `${value < 0 ? "lowers" : "raises"} ${target} most`;
-    return value < 0 ? `speaks most against ${target}` : `matters most for ${target}`;
+    if (spoken.scale === "value") return `${value < 0 ? "lowers" : "raises"} ${subject(spoken)} most`;
+    return value < 0 ? `speaks most against ${subject(spoken)}` : `matters most for ${subject(spoken)}`;
   };
   const word = best(found.words);
   if (word && alike(found.words, word)) return "All words matter alike.";
