@@ -224,6 +224,7 @@ HONEST: Mapping[str, tuple[bytes, list[int]]] = {  # unusual, and right
     "HEAD": (get(b"HEAD / HTTP/1.1") + get(), [405, 200]),
     "a body with GET": (get(b"GET /health/live HTTP/1.1", LENGTH) + JSON + get(), [200, 200]),
     "no length and no body": (head(HOST, KIND), [400]),
+    "a length that takes in the next request": (post(b"Content-Length: %d" % (N + len(NEXT)), body=JSON + NEXT), [400]),
     "HTTP/1.0": (post(LENGTH, line=b"POST %b HTTP/1.0" % PATH), [200]),
     "HTTP/1.0 without a host": (head(line=b"GET /health/live HTTP/1.0"), [200]),
     "HTTP/1.0 kept alive": (head(b"Connection: keep-alive", line=b"GET /health/live HTTP/1.0"), [200]),

@@ -78,27 +78,39 @@ class Watch:
         typer.echo(f"  memory      {self.memory[0] / MIB:.0f} MiB before, at most {max(self.memory) / MIB:.0f} MiB")
 
 
+def answered(server: Server, folder: Path, *options: str) -> tuple[Any, float]:
+    """A report, and good answers a processor second of the server, which does not depend on who else is busy."""
+    spent, before = cpu(server), server.metric("braid_requests_total", status="200")
+    report = load(server, folder, *options)
+    return report, (server.metric("braid_requests_total", status="200") - before) / (cpu(server) - spent)
+
+
 def many_times(folder: Path, seconds: float, times: float, slow: float, connections: int) -> None:
     bundle = senses.write(folder / "bundle", slow=slow).folder
     with serve(bundle, BRAID_BATCH="2", BRAID_ENGINE="thread", BRAID_LOG="info") as server:
-        usual = load(server, folder, "--seconds", str(seconds), "--connections", "16")
-        capacity = usual["requests_per_second"]
-        options = ["--rate", f"{times * capacity:.0f}", "--connections", str(connections), "--warmup", "3"]
+        closed = "--seconds", str(seconds / 2), "--connections", "16"
+        before, usual = answered(server, folder, *closed)
+        options = ["--rate", f"{times * before['requests_per_second']:.0f}", "--connections", str(connections)]
         with Watch(server) as watch:
-            found = load(server, folder, "--seconds", str(seconds), *options)
+            found, hard = answered(server, folder, "--seconds", str(seconds), "--warmup", "3", *options)
+        after, usual_again = answered(server, folder, *closed)
+    capacity = (before["requests_per_second"] + after["requests_per_second"]) / 2
     good, latency = found["requests_per_second"], found["latency"]
+    share = hard / ((usual + usual_again) / 2)
     refused = {status: fault["count"] for status, fault in found["errors"].items()}
     late = found["late"]["p99"] if found["late"] else 0.0
-    typer.echo(f"  capacity    {capacity:.1f} requests/s in a closed loop of 16 connections")
+    typer.echo(f"  capacity    {capacity:.1f} requests/s in a closed loop of 16 connections, before and after")
     typer.echo(f"  offered     {found['sent'] / found['seconds']:.1f} requests/s; refused: {refused}")
-    typer.echo(f"  goodput     {good:.1f} requests/s: {good / capacity:.2f} of the capacity")
+    typer.echo(
+        f"  goodput     {good:.1f} requests/s: {good / capacity:.2f} of the capacity, {share:.2f} by processor time"
+    )
     typer.echo(f"  accepted    p50 {latency['p50']:.2f} s, p99 {latency['p99']:.2f} s, longest {latency['max']:.2f} s")
     typer.echo(f"  client      {found['client_cores']:.2f} cores, late by {late:.3f} s (p99)")
     watch.show()
 
 
 def hammer(seconds: float, rounds: int, connections: int) -> None:
-    """Its shares by the clock, and by the processor time of the server, which does not depend on who else is busy."""
+    """Its shares by the clock, and by the processor time of the server."""
     shares, dear, waits, refused = list[float](), list[float](), list[float](), list[float]()
     with serve(DIGITS) as server:
         where = target.parse(str(server.client.base_url))
