@@ -50,6 +50,11 @@ class Model:
             name: self.decoders.encoder(name) if self.decoders and name in apart else spec.load(bundle.folder, limits)
             for name, spec in self.manifest.inputs.items()
         }
+        self._anew = {
+            name: spec.anew(bundle.folder, limits)
+            for name, spec in self.manifest.inputs.items()
+            if isinstance(spec, Image | Audio)
+        }
         self.blanks = {
             name: self._encoders[name](spec.absent.encode()) if spec.kind == "text" and spec.absent is not None else {}
             for name, spec in self.manifest.inputs.items()
@@ -135,6 +140,10 @@ class Model:
         spec = self.manifest.inputs[name]
         assert isinstance(spec, Image | Audio)
         return spec.bare(data, self._limits)
+
+    def encode_bare(self, name: str, bare: Array) -> Row:
+        """The tensors of a picture or a sound as `bare` gives them, changed or not."""
+        return self._anew[name](bare)
 
     def candidates(self, parts: Parts, asked: Asked) -> Row:
         """What a row has of the labels that the request names; where there is a server, see Prompts.

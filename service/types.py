@@ -13,6 +13,7 @@ Parts = Mapping[str, bytes]  # part name -> what the client sent; an absent part
 Row = dict[str, Array]  # tensor name -> array without batch axis; one request in, one answer out
 Stages = dict[str, float]  # stage of a request (encode.<part>, queue, run, decode) -> seconds
 Encode = Callable[[bytes], Row]  # one part's bytes -> its tensors
+Anew = Callable[[Array], Row]  # the same from what is decoded: upright pixels, samples
 
 Shape = tuple[int | None, ...]  # of a tensor; None is an axis that varies
 

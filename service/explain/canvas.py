@@ -1,13 +1,11 @@
-"""A part's bytes as pieces that can be taken away: pictures by boxes, recordings by time and by band, texts by span.
+"""A part as pieces that can be taken away: pictures by boxes, recordings by time and by band, texts by span.
 
-What is left is bytes again, so that it goes the whole way through the model's own preprocessing.
+What is left goes the whole way through the model's own preprocessing; all but its decoding, which has been done.
 """
 
 import itertools
 import math
 import re
-import struct
-import zlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,6 +16,7 @@ import PIL.Image
 from service.inputs.picture import Picture
 from service.types import FLOAT, Array
 
+Content = bytes | Array  # a text; a picture (H, W) or (H, W, 3) uint8, samples (N,)
 Piece = tuple[float, ...]  # a box: left, top, right, bottom in pixels; or from, to in seconds, hertz or characters
 LARGE = 1024  # pixels of the longer side beyond which a picture is made smaller: fifty decodings of it would take long
 GRID = 4  # cells a side of a picture, to begin with
@@ -31,7 +30,7 @@ class Canvas(Protocol):
     @property
     def pieces(self) -> list[Piece]: ...
 
-    def without(self, pieces: Collection[Piece]) -> bytes: ...
+    def without(self, pieces: Collection[Piece]) -> Content: ...
 
     def finer(self, piece: Piece) -> list[Piece]:
         """What a piece may be divided into; nothing: it may not."""
@@ -45,21 +44,19 @@ class Painting:
     pieces: list[Piece]
     size: tuple[int, int]  # of the original
     factor: int = 1
-    _lines: Array = field(init=False)  # (H, 1 + W C) uint8, as PNG has them: each begins with its filter, which is none
-    _fill: Array = field(init=False)  # (C,)
+    _pixels: Array = field(init=False)
+    _fill: Array = field(init=False)  # () or (3,)
 
     def __post_init__(self) -> None:
-        pixels = np.asarray(self.picture).reshape(self.picture.height, self.picture.width, -1)
-        self._fill = np.median(pixels, axis=(0, 1)).astype(np.uint8)
-        self._lines = np.pad(pixels.reshape(len(pixels), -1), ((0, 0), (1, 0)))
+        self._pixels = np.asarray(self.picture)
+        self._fill = np.median(self._pixels, axis=(0, 1)).astype(np.uint8)
 
-    def without(self, pieces: Collection[Piece]) -> bytes:
-        rest = self._lines.copy()
-        pixels = rest[:, 1:].reshape(*self.picture.size[::-1], -1)  # (H, W, C), the same memory
+    def without(self, pieces: Collection[Piece]) -> Array:
+        rest = self._pixels.copy()
         for piece in pieces:
             left, top, right, bottom = self.inside(piece)
-            pixels[top:bottom, left:right] = self._fill
-        return png(rest, self.picture.mode)
+            rest[top:bottom, left:right] = self._fill
+        return rest
 
     def inside(self, piece: Piece) -> tuple[int, int, int, int]:
         """Of the original's pixels those of the smaller one."""
@@ -84,19 +81,6 @@ def painting(pixels: Array, grid: int = GRID) -> Painting:
     return Painting(picture.reduce(factor) if factor > 1 else picture, pieces, size, factor)
 
 
-def png(lines: Array, mode: str) -> bytes:
-    """Mode L or RGB, not compressed: it is read back at once, and Pillow's writer takes ten times as long."""
-    height, length = lines.shape
-    width = length - 1 if mode == "L" else (length - 1) // 3
-    head = struct.pack(">IIBBBBB", width, height, 8, 0 if mode == "L" else 2, 0, 0, 0)
-    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(lines.data, 0)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        part
-        for name, data in chunks
-        for part in (struct.pack(">I", len(data)), name, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(name))))
-    )
-
-
 @dataclass
 class Recording:
     """Mono samples at the model's rate; what is taken away is silence."""
@@ -104,16 +88,12 @@ class Recording:
     samples: Array  # (N,)
     rate: int
     pieces: list[Piece]  # seconds
-    _levels: Array = field(init=False)  # as a WAV has them
 
-    def __post_init__(self) -> None:
-        self._levels = levels(self.samples)
-
-    def without(self, pieces: Collection[Piece]) -> bytes:
-        rest = self._levels.copy()
+    def without(self, pieces: Collection[Piece]) -> Array:
+        rest = self.samples.copy()
         for start, end in pieces:
             rest[round(start * self.rate) : round(end * self.rate)] = 0
-        return wav(rest, self.rate)
+        return rest
 
     def finer(self, piece: Piece) -> list[Piece]:
         start, end = piece
@@ -130,11 +110,11 @@ class Spectrum:
     rate: int
     pieces: list[Piece]  # hertz
 
-    def without(self, pieces: Collection[Piece]) -> bytes:
+    def without(self, pieces: Collection[Piece]) -> Array:
         spectrum, step = self.spectrum.copy(), self.rate / self.samples
         for low, high in pieces:
             spectrum[round(low / step) : round(high / step) + (2 * high >= self.rate)] = 0
-        return wav(levels(np.fft.irfft(spectrum, self.samples)), self.rate)
+        return np.fft.irfft(spectrum, self.samples).astype(FLOAT)
 
     def finer(self, piece: Piece) -> list[Piece]:
         return []
@@ -150,21 +130,6 @@ def spectrum(sound: Recording) -> Spectrum:
     mels = np.linspace(0, 2595 * np.log10(1 + sound.rate / 2 / 700), BANDS + 1)
     edges = 700 * (10 ** (mels / 2595) - 1)
     return Spectrum(np.fft.rfft(sound.samples), len(sound.samples), sound.rate, neighbours(edges))
-
-
-def levels(samples: Array) -> Array:
-    """16 bit, which is read back ten times as fast as float, unless samples are beyond its range."""
-    if float(np.abs(samples).max(initial=0)) > 1:
-        return np.asarray(samples, FLOAT)
-    return np.asarray(np.rint(samples * 32768).clip(-32768, 32767).astype("<i2"))
-
-
-def wav(levels: Array, rate: int) -> bytes:
-    size = levels.itemsize
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 3 if size > 2 else 1, 1, rate, size * rate, size, 8 * size)
-    data = levels.tobytes()
-    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(data)) + data
-    return struct.pack("<4sI", b"RIFF", len(body)) + body
 
 
 @dataclass

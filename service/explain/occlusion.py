@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from service.explain.canvas import Canvas, Piece
+from service.explain.canvas import Canvas, Content, Piece
 from service.types import Array, Row
 
 KEEP = 0.5  # chance of a piece to stay in a random mask
@@ -20,10 +20,11 @@ Search = Generator[list[Row], Array, Found]  # yields rows, is sent f of each
 class Method:
     name: Literal["occlusion", "random"] = "occlusion"
     budget: int = 50  # rows of the graph that one part may cost
+    sounds: int = 32  # that a recording may cost: its rows are the dearest
     seed: int = 0  # of the random masks
 
 
-def search(method: Method, canvas: Canvas, row: Callable[[bytes], Row], whole: float) -> Search:
+def search(method: Method, canvas: Canvas, row: Callable[[Content], Row], whole: float) -> Search:
     """The pieces of the canvas with f(whole) - f(without); finer where it matters, as far as the budget goes."""
     if method.name == "random":
         return (yield from randomly(method, canvas, row))
@@ -43,7 +44,7 @@ def search(method: Method, canvas: Canvas, row: Callable[[bytes], Row], whole: f
     return list(found.items())
 
 
-def randomly(method: Method, canvas: Canvas, row: Callable[[bytes], Row]) -> Search:
+def randomly(method: Method, canvas: Canvas, row: Callable[[Content], Row]) -> Search:
     """E[f | piece kept] - E[f | piece gone] over random masks (Petsiuk et al., RISE, 2018)."""
     kept = np.random.default_rng(method.seed).random((method.budget, len(canvas.pieces))) < KEEP  # (rows, pieces)
     masked = [[piece for piece, stays in zip(canvas.pieces, mask, strict=True) if not stays] for mask in kept]

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from service.explain import canvas, heat
-from service.explain.canvas import Canvas
+from service.explain.canvas import Canvas, Content
 from service.explain.occlusion import Found, Method, search
 from service.explain.target import Target
 from service.inputs import Audio, Image, Text
@@ -46,9 +46,10 @@ class Question:
             found: Found = end.value
             return found
 
-    def changed(self, part: str, data: bytes) -> Row:
+    def changed(self, part: str, content: Content) -> Row:
         """The whole row with another content of one part."""
-        return self.row | self.model.encode_part(part, data)
+        encode = self.model.encode_part if isinstance(content, bytes) else self.model.encode_bare
+        return self.row | encode(part, content)  # type: ignore[arg-type]  # each takes its own
 
     def numbers(self, rows: list[Row], answers: Sequence[Row]) -> Array:
         manifest = self.model.manifest
@@ -95,6 +96,7 @@ def in_image(question: Question, part: str, data: bytes) -> Places:
 
 
 def in_audio(question: Question, part: str, spec: Audio, data: bytes) -> Places:
+    question = replace(question, method=replace(question.method, budget=question.method.sounds))
     sound = canvas.recording(question.model.bare(part, data), spec.sample_rate)
     bands = yield from question.find(part, canvas.spectrum(sound))
     times = sorted((yield from question.find(part, sound, spent=len(bands))))

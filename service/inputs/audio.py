@@ -14,7 +14,7 @@ from service.inputs.by_librosa import Librosa
 from service.inputs.features import LogMel, Mfcc, Waveform
 from service.inputs.part import Part
 from service.limits import DEFAULTS, Limits
-from service.types import FLOAT, Array, Encode, Made, Row, Spec
+from service.types import FLOAT, Anew, Array, Encode, Made, Row, Spec
 
 DENSE = 100  # bytes of samples that a byte of a compressed recording may hold
 
@@ -102,6 +102,10 @@ class Audio(Part):
     def load(self, folder: Path, limits: Limits = DEFAULTS) -> Encode:
         return partial(encode, self, limits, self.features.load(folder, self.sample_rate))
 
+    def anew(self, folder: Path, limits: Limits) -> Anew:
+        """The function from what `bare` gives, changed or not, to tensors."""
+        return partial(tensors, self, self.features.load(folder, self.sample_rate))
+
     def bare(self, data: bytes, limits: Limits) -> Array:
         """The samples before all else, (N,) float32. Raises what decoding raises."""
         # silence in front must not use up the head
@@ -113,7 +117,10 @@ def encode(spec: Audio, limits: Limits, features: Callable[[Array], Array], data
 
     Raises UnsupportedType, OverLimit, InvalidInput.
     """
-    samples = spec.bare(data, limits)
+    return tensors(spec, features, spec.bare(data, limits))
+
+
+def tensors(spec: Audio, features: Callable[[Array], Array], samples: Array) -> Row:
     if spec.level == "peak":
         samples = samples / max(float(np.abs(samples).max()), 1e-9)
     if spec.trim:

@@ -16,7 +16,7 @@ from service.inputs.ink import Ink, drawn
 from service.inputs.part import Part
 from service.inputs.picture import Alpha, Depth, Picture, bulk, read
 from service.limits import DEFAULTS, Limits
-from service.types import FLOAT, Array, Encode, Made, Row, Shape, Spec
+from service.types import FLOAT, Anew, Array, Encode, Made, Row, Shape, Spec
 
 UNTOUCHED = (1.0, 0.0, 0.0, 1.0, False)  # scale, offset, mean, std, std_twice
 
@@ -120,6 +120,11 @@ class Image(Part):
     def load(self, folder: Path, limits: Limits = DEFAULTS) -> Encode:
         return partial(encode, self, limits, normalizer(self))
 
+    def anew(self, folder: Path, limits: Limits) -> Anew:
+        """The function from what `bare` gives, changed or not, to tensors."""
+        normalize = normalizer(self)
+        return lambda pixels: tensors(self, normalize, PIL.Image.fromarray(pixels))
+
     def bare(self, data: bytes, limits: Limits) -> Array:
         """The upright picture before all else, (H, W) or (H, W, 3) uint8. Raises what decoding raises."""
         return np.asarray(read(data, self.mode, self.depth, self.alpha, limits))
@@ -131,7 +136,10 @@ def encode(spec: Image, limits: Limits, normalize: Callable[[Array], Array], dat
 
     Raises UnsupportedType, OverLimit, InvalidInput.
     """
-    picture = read(data, spec.mode, spec.depth, spec.alpha, limits)
+    return tensors(spec, normalize, read(data, spec.mode, spec.depth, spec.alpha, limits))
+
+
+def tensors(spec: Image, normalize: Callable[[Array], Array], picture: Picture) -> Row:
     if spec.ink:
         row = {spec.tensors.pixels: normalize(drawn(spec.ink, levels(picture)[..., 0])[..., None])}
     else:

@@ -1,6 +1,7 @@
 """What predict?explain=parts and POST explain ask for, to the work that answers it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from service.errors import Malformed, OverLimit
 from service.explain import places as inside
@@ -10,8 +11,6 @@ from service.limits import Limits
 from service.model import Model
 from service.types import Asked, Parts, Row
 from service.web.options import Options, whole
-
-BUDGET = 50  # rows a part
 
 
 def parts(model: Model, parts: Parts, row: Row, asked: Asked, options: Options) -> shapley.Runs:
@@ -30,7 +29,8 @@ def method(why: Mapping[str, str], limits: Limits) -> Method:
     name = why.get("method", "occlusion")
     if name not in ("occlusion", "random"):
         raise Malformed("method is occlusion or random")
-    budget = whole(why, "budget") or min(BUDGET, limits.explain_rows)
-    if budget > limits.explain_rows:
-        raise OverLimit(f"a budget of {budget} rows", limit=limits.explain_rows)
-    return Method(name, budget, whole(why, "seed", 0) or 0)  # type: ignore[arg-type]  # checked just above
+    asked, most = whole(why, "budget"), limits.explain_rows
+    if asked and asked > most:
+        raise OverLimit(f"a budget of {asked} rows", limit=most)
+    usual = Method(name, seed=whole(why, "seed", 0) or 0)  # type: ignore[arg-type]  # checked just above
+    return replace(usual, budget=asked or min(usual.budget, most), sounds=asked or min(usual.sounds, most))

@@ -18,7 +18,6 @@ from service.explain import places, shapley, target
 from service.explain.occlusion import Method
 from service.model import Model
 from service.types import NOTHING, Parts, Row
-from service.web.explanations import BUDGET
 
 
 def asked(model: Model, parts: Parts) -> tuple[Row, target.Target]:
@@ -38,7 +37,7 @@ def works(model: Model) -> dict[str, Callable[[], object]]:
 
     def inside(alone: Parts) -> Callable[[], object]:
         one, of = asked(model, alone)
-        question = places.Question(model, alone, one, of, Method("occlusion", BUDGET, 0))
+        question = places.Question(model, alone, one, of, Method())
         return lambda: places.answered(places.places(question), model.run)
 
     heat = {f"places in {name}": inside({name: data}) for name, data in parts.items()}
