@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from service.ports import Port
-from service.types import Array, Row
+from service.types import Array, Row, Shape
 
 CELLS = 2**24  # numbers in the padded tensors of one run; 64 MiB of float32
+EMPTY: Mapping[str, Shape] = {}
 WASTE = 2  # padding at most doubles a row
 
 
@@ -19,9 +20,17 @@ class Collate:
     the whole stays within `CELLS`, so that neither time nor memory follows the longest.
     """
 
-    def __init__(self, ports: Mapping[str, Port], masked: Collection[str], most: int | None = None) -> None:
-        """`masked`: tensors whose padding a mask covers; `most` rows share a run, fewer if the graph says so."""
+    def __init__(
+        self,
+        ports: Mapping[str, Port],
+        masked: Collection[str],
+        most: int | None = None,
+        slots: Mapping[str, Shape] = EMPTY,
+    ) -> None:
+        """`masked`: tensors whose padding a mask covers; `most` rows share a run, fewer if the graph says so; `slots`:
+        shapes of tensors that no row has."""
         self.ports = ports
+        self._slots = {name: (port, port.blank(slots.get(name, ()))) for name, port in ports.items()}
         dynamic = [name for name, port in ports.items() if None in port.shape[1:] or not port.shape]
         self._padded = [name for name in dynamic if name in masked]
         self._rigid = [name for name in dynamic if name not in masked]
@@ -52,16 +61,18 @@ class Collate:
 
     def feed(self, rows: Sequence[Row]) -> dict[str, Array]:
         """Tensor name -> (batch, ...). Short rows and absent slots are filled with zeros, never NaN: 0 x NaN is NaN."""
-        return {name: stacked(port, [row.get(name) for row in rows]) for name, port in self.ports.items()}
+        return {
+            name: stacked(port, [row.get(name) for row in rows], slot) for name, (port, slot) in self._slots.items()
+        }
 
 
-def stacked(port: Port, arrays: Sequence[Array | None]) -> Array:
+def stacked(port: Port, arrays: Sequence[Array | None], slot: tuple[int, ...]) -> Array:
     """Arrays without batch axis -> one with it, in the graph's type."""
     there = [array for array in arrays if array is not None]
     shapes = {array.shape for array in there}
     if len(there) == len(arrays) and len(shapes) == 1:
         return np.stack(there).astype(port.dtype, copy=False)
-    shape = tuple(map(max, zip(*shapes, strict=True))) if shapes else port.blank()
+    shape = tuple(map(max, zip(*shapes, strict=True))) if shapes else slot
     batch = np.zeros((len(arrays), *shape), port.dtype)
     for i, array in enumerate(arrays):
         if array is not None:

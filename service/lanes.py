@@ -8,7 +8,7 @@ from service.collate import Collate
 from service.engine import Engine, first_line, share
 from service.errors import BundleError
 from service.lending import Lending
-from service.types import Row
+from service.types import Row, Shape
 from service.weights import Shared
 
 Graphs = Mapping[str, Path | Shared]  # file -> the graph, whose weights its sessions may share
@@ -58,8 +58,10 @@ class Lane:
 class Lanes:
     """`inputs`, `outputs` and `types` are those of all graphs."""
 
-    def __init__(self, manifest: Manifest, graphs: Graphs, providers: Sequence[str], threads: int) -> None:
-        """Raises BundleError, SettingsError."""
+    def __init__(
+        self, manifest: Manifest, graphs: Graphs, providers: Sequence[str], threads: int, slots: Mapping[str, Shape]
+    ) -> None:
+        """`slots`: see `absent`. Raises BundleError, SettingsError."""
         self.providers, self.threads = tuple(providers), threads
         masked = {tensor for spec in manifest.inputs.values() for tensor in spec.masks()}
         most = 1 if manifest.whole else manifest.batch
@@ -70,7 +72,7 @@ class Lanes:
             engine = Engine(
                 graphs[file], providers, threads, constants=manifest.constants, whole=manifest.whole, wanted=wanted
             )
-            self.lanes.append(Lane(engine, Collate(engine.inputs, masked, most), tower))
+            self.lanes.append(Lane(engine, Collate(engine.inputs, masked, most, slots), tower))
         self.inputs = {name: port for lane in self.lanes for name, port in lane.engine.inputs.items()}
         self.outputs = {name: shape for lane in self.lanes for name, shape in lane.outputs.items()}
         self.types = {
@@ -110,6 +112,18 @@ class Lanes:
         """Gives back the memory that batches larger than usual have taken."""
         for lane in self.lanes:
             lane.engine.shrink(lane.collate.feed([row]))
+
+
+def absent(bundle: Bundle) -> dict[str, Shape]:
+    """Tensor -> shape of what stands for it where its part is absent. Raises BundleError."""
+    try:
+        return {
+            tensor: shape
+            for spec in bundle.manifest.inputs.values()
+            for tensor, shape in spec.zeros(bundle.folder).items()
+        }
+    except BundleError as error:
+        raise BundleError(f"{bundle.folder}: {error}") from error
 
 
 def loaded(bundle: Bundle, providers: Sequence[str], lending: Lending | None) -> Graphs:

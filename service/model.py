@@ -40,7 +40,8 @@ class Model:
         self.bundle = bundle
         self.manifest = bundle.manifest
         self._graphs = lanes.loaded(bundle, providers, lending)
-        self.engine = Lanes(self.manifest, self._graphs, providers, threads=1)
+        self._slots = lanes.absent(bundle)
+        self.engine = Lanes(self.manifest, self._graphs, providers, 1, self._slots)
         self._limits = limits
         apart = {name: spec for name, spec in self.manifest.inputs.items() if confinement and spec.kind != "text"}
         self.decoders = (
@@ -169,7 +170,7 @@ class Model:
         """
         if any(isinstance(graph, Path) for graph in self._graphs.values()):
             self.bundle.intact()
-        self.wide = Lanes(self.manifest, self._graphs, self.engine.providers, threads)
+        self.wide = Lanes(self.manifest, self._graphs, self.engine.providers, threads, self._slots)
 
     def run(self, rows: Sequence[Row]) -> list[Row]:
         """One answer a row, in their order; rows share a run of the graph where their shapes allow it."""

@@ -17,9 +17,11 @@ class Port:
     dtype: Any
     shape: Shape
 
-    def blank(self) -> tuple[int, ...]:
-        """The smallest slot of an absent part."""
-        return tuple(size or 1 for size in self.shape[1:])
+    def blank(self, usual: Shape = ()) -> tuple[int, ...]:
+        """The slot of an absent part: where an axis is dynamic that of `usual`, a shape without batch axis, else 1."""
+        axes = self.shape[1:]
+        usual = usual if len(usual) == len(axes) else (None,) * len(axes)
+        return tuple(size or other or 1 for size, other in zip(axes, usual, strict=True))
 
 
 class Ports:

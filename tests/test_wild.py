@@ -364,6 +364,42 @@ def test_a_text_of_a_static_length_is_asked_to_be_padded(tmp_path: Path) -> None
     Model(wild.write(tmp_path / "text", made, described, TEXT)).prove()
 
 
+def test_a_part_that_is_absent_leaves_enough_for_the_graphs_convolutions(tmp_path: Path) -> None:
+    """Pictures and samples of any size, of which a convolution without padding needs some."""
+    nodes = [
+        node("Conv", ["pixels", "square"], ["patches"]), node("ReduceMax", ["patches"], ["brightest"], axes=[1, 2, 3]),
+        node("Unsqueeze", ["samples", "one"], ["channel"]), node("Conv", ["channel", "wide"], ["frames"]),
+        node("ReduceMax", ["frames"], ["loudest"], axes=[1, 2]), node("Flatten", ["brightest"], ["bright"]),
+        node("Flatten", ["loudest"], ["loud"]), node("Concat", ["bright", "loud"], ["both"], axis=1),
+        node("Mul", ["both", "present"], ["found"]),
+    ]  # fmt: skip
+    inputs: dict[str, Any] = {
+        "pixels": (FLOAT, ["n", 3, "h", "w"]),
+        "samples": (FLOAT, ["n", "t"]),
+        "present": (FLOAT, ["n", 2]),
+    }
+    weights: dict[str, Any] = {
+        "square": np.full((1, 3, 16, 16), 1 / 768, np.float32), "wide": np.eye(1, 400, dtype=np.float32)[None],
+        "one": np.array([1], np.int64),
+    }  # fmt: skip
+    parts = {
+        "image": {"kind": "image", "resize": {"to": "shortest", "edge": 20}, "tensors": {"pixels": "pixels"}},
+        "audio": {"kind": "audio", "sample_rate": 8000, "features": {"kind": "waveform"},
+                  "tensors": {"features": "samples"}},
+    }  # fmt: skip
+    said = {
+        "inputs": parts, "missing": {"policy": "mask", "tensor": "present"},
+        "outputs": {"found": {"kind": "regression", "tensor": "found", "names": ["bright", "loud"]}},
+    }  # fmt: skip
+    example: dict[str, tuple[str, bytes]] = {"image": ("png", png(9, 9, 9)), "audio": ("wav", senses.wav(0.5))}
+    model = Model(wild.write(tmp_path / "any", graph(nodes, inputs, {"found": (FLOAT, ["n", 2])}, weights),
+                             said, example))  # fmt: skip
+    rows = [model.encode({part: data}, {}) for part, (_, data) in example.items()]
+    found: Any = [row["found"] for row in (*model.run(rows[:1]), *model.run(rows[1:]), *model.run(rows))]
+    wanted: Any = [[9, 0], [0, 0.5]] * 2
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
 def test_rows_of_different_size_never_share_a_run_of_a_graph_that_tells_no_shape(tmp_path: Path) -> None:
     made = graph(MEANS, {"pixels": (FLOAT, None)}, {"means": (FLOAT, ["n", 3])})
     parts = {"image": {"kind": "image", "scale": 1 / 255, "tensors": {"pixels": "pixels"}}}

@@ -14,7 +14,7 @@ from service.inputs.by_librosa import Librosa
 from service.inputs.features import LogMel, Mfcc, Waveform
 from service.inputs.part import Part
 from service.limits import DEFAULTS, Limits
-from service.types import FLOAT, Anew, Array, Encode, Made, Row, Spec
+from service.types import FLOAT, Anew, Array, Encode, Made, Row, Shape, Spec
 
 DENSE = 100  # bytes of samples that a byte of a compressed recording may hold
 
@@ -82,7 +82,16 @@ class Audio(Part):
         """Tensor -> its type and shape, None where it varies. Raises BundleError."""
         least = self.count(self.min_seconds)
         always = least if self.max_seconds and least == self.count(self.max_seconds) else None
-        length = self.features.fixed(always)
+        return self._made(folder, self.features.fixed(always))
+
+    def zeros(self, folder: Path) -> dict[str, Shape]:
+        """Of samples a second: one is too little for convolutions."""
+        made = self.makes(folder)
+        if self.features.kind == "waveform" and None in made[self.tensors.features].shape:
+            made = self._made(folder, max(self.features.least, self.count(self.min_seconds or 1.0)))
+        return {tensor: each.shape for tensor, each in made.items()}
+
+    def _made(self, folder: Path, length: int | None) -> dict[str, Made]:
         made = {self.tensors.features: Made(FLOAT, self.features.shape(folder, self.sample_rate, length))}
         if self.tensors.mask:
             made[self.tensors.mask] = Made(np.bool_, (length,))

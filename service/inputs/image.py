@@ -18,6 +18,7 @@ from service.inputs.picture import Alpha, Depth, Picture, bulk, read
 from service.limits import DEFAULTS, Limits
 from service.types import FLOAT, Anew, Array, Encode, Made, Row, Shape, Spec
 
+USUAL = 224  # pixels of a side
 UNTOUCHED = (1.0, 0.0, 0.0, 1.0, False)  # scale, offset, mean, std, std_twice
 
 
@@ -92,7 +93,15 @@ class Image(Part):
 
     def makes(self, folder: Path) -> dict[str, Made]:
         """Tensor -> its type and shape, None where it varies."""
-        height, width = self.side("height"), self.side("width")
+        return self._made(self.side("height"), self.side("width"))
+
+    def zeros(self, folder: Path) -> dict[str, Shape]:
+        """Of a usual picture: one pixel is too little for most graphs that take pictures of any size."""
+        width, height = self.resize.size(USUAL, USUAL) if self.resize else (USUAL, USUAL)
+        made = self._made(self.side("height") or height, self.side("width") or width)
+        return {tensor: each.shape for tensor, each in made.items()}
+
+    def _made(self, height: int | None, width: int | None) -> dict[str, Made]:
         shape: Shape = (self.depths, height, width) if self.layout == "chw" else (height, width, self.depths)
         made = {self.tensors.pixels: Made(np.dtype(self.dtype), (self.slots, *shape) if self.slots else shape)}
         if self.tensors.count:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from service.limits import DEFAULTS, Limits
-from service.types import Encode, Made, Spec
+from service.types import Encode, Made, Shape, Spec
 
 
 class Part(Spec):
@@ -32,6 +32,10 @@ class Part(Spec):
     def makes(self, folder: Path) -> Mapping[str, Made]:
         """Tensor -> its type and shape as far as they are known, held against the graph at load."""
         return {}
+
+    def zeros(self, folder: Path) -> Mapping[str, Shape]:
+        """Tensor -> shape of the zeros that stand for it where the part is absent; None: as small as can be."""
+        return {tensor: made.shape for tensor, made in self.makes(folder).items()}
 
     def limit(self, limits: Limits) -> int:
         """Bytes that one upload may have."""
