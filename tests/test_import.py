@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from models.importers.huggingface.convert import convert
+from models.importers.huggingface.similar import scalar
 from service.bundle import Bundle, read
 from service.errors import BundleError
 from service.model import Model
@@ -180,6 +181,7 @@ def test_a_pointer_of_git_lfs_is_named_as_such(export: Path, name: str) -> None:
     ("name", "content", "why"),
     [
         ("config.json", {**CONFIG, "id2label": {"0": "a", "1": "b"}}, "id2label names 2 labels, but the graph gives 3"),
+        ("config.json", {**CONFIG, "id2label": ["a"]}, "config.json: id2label: its keys are not numbers; mend it"),
         ("config.json", {**CONFIG, "architectures": ["ViTForMaskedLM"]}, "ViTForMaskedLM fills in words"),
         ("preprocessor_config.json", {"image_processor_type": "FooImageProcessor"}, "'Foo' is not among those"),
         (
@@ -232,3 +234,10 @@ def test_broken_json_is_named(export: Path) -> None:
 def test_a_name_that_cannot_be_is_refused(export: Path) -> None:
     with pytest.raises(BundleError, match="cannot be a model's name"):
         convert(export, export.parent / "a b", lambda line: None)
+
+
+def test_weights_that_are_no_safetensors_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_text("xx")
+    with pytest.raises(BundleError, match=r"model.safetensors: not a .safetensors file; fetch it again"):
+        scalar(file, "logit_scale")

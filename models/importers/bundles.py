@@ -49,7 +49,10 @@ def write(draft: Draft, to: Path, *, force: bool = False) -> Bundle:
         folder.mkdir()
         for target, content in draft.files.items():
             (folder / target).write_bytes(content)
-        proven(draft, {"schema": 1, "name": name, **draft.manifest, **draft.place(folder)}, folder)
+        try:
+            proven(draft, {"schema": 1, "name": name, **draft.manifest, **draft.place(folder)}, folder)
+        except BundleError as error:  # of a folder that will be gone
+            raise BundleError(str(error).removeprefix(f"{folder}: ")) from error
         if to.exists():
             shutil.rmtree(to)
         folder.rename(to)

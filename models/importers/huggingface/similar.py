@@ -157,7 +157,18 @@ def stated(export: Export) -> Scale | None:
 
 
 def scalar(file: Path, name: str) -> float | None:
-    """A single number among the weights of a .safetensors file: eight bytes of length, JSON, numbers."""
+    """A single number among the weights of a .safetensors file: eight bytes of length, JSON, numbers.
+
+    Raises BundleError.
+    """
+    graphs.readable(file)
+    try:
+        return _scalar(file, name)
+    except (ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{file}: not a .safetensors file; fetch it again, or take it away") from error
+
+
+def _scalar(file: Path, name: str) -> float | None:
     with file.open("rb") as opened:
         (length,) = struct.unpack("<Q", opened.read(8))
         header = json.loads(opened.read(length))

@@ -82,8 +82,8 @@ def labels(config: Json, count: int) -> list[str]:
     given: Mapping[Any, str] = config.get("id2label") or {}
     try:
         names = [str(name) for _, name in sorted((int(number), name) for number, name in given.items())]
-    except ValueError as error:
-        raise BundleError("config.json: id2label: its keys are not numbers") from error
+    except (AttributeError, ValueError) as error:
+        raise BundleError("config.json: id2label: its keys are not numbers; mend it") from error
     if not names:  # transformers leaves out its own default
         names = [f"LABEL_{number}" for number in range(count)]
     if count != len(names):
