@@ -100,12 +100,12 @@ def draw(found: list[Panel], path: Path) -> None:
         axes.set_title(panel.title, loc="left", fontweight="bold")
         for legend, (seconds, values) in panel.lines.items():
             axes.plot(seconds, values, linewidth=1.2, label=legend)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.15 * axes.get_ylim()[1])  # room for the line at the top and for what the colours mean
         axes.set_xlim(0, end)
         axes.yaxis.set_major_formatter(lambda value, _, unit=panel.unit: f"{value:g}{UNITS[unit]}")
         axes.grid(alpha=0.25)
         if panel.lines:
-            axes.legend(fontsize=6.5, frameon=False, ncols=2 if len(panel.lines) > 5 else 1, loc="upper left")
+            axes.legend(fontsize=6.5, frameon=False, ncols=2 if len(panel.lines) > 5 else 1, loc="best")
     figure.savefig(path, dpi=100)
 
 
