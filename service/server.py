@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
+from itertools import count
 from socket import IPPROTO_TCP, SHUT_RDWR, SO_SNDBUF, SOL_SOCKET, TCP_USER_TIMEOUT, socket
 from types import FrameType
 
@@ -74,7 +75,7 @@ class Server(uvicorn.Server):
         if most < settings.connections:
             self._log.warning("few file descriptors", {"connections": most, "wanted": settings.connections})
         self._failing = self._accepting = False
-        self._made = set[asyncio.Task[object]]()  # connections
+        self._made = set[asyncio.Task[object]]()  # connections that are being made
         self._loop: asyncio.AbstractEventLoop | None = None  # until it runs
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
@@ -124,14 +125,18 @@ class Server(uvicorn.Server):
         return Connection(self._connections, loop)
 
     def _take_more(self, bound: socket, loop: asyncio.AbstractEventLoop) -> None:
-        with suppress(OSError):  # no more are there, or no descriptors
-            for _ in range(min(ACCEPTS, len(self._connections.open) // PORTION)):
-                one, _ = bound.accept()
-                one.setblocking(False)
-                made = loop.create_task(loop.connect_accepted_socket(lambda: Connection(self._connections, loop), one))
-                self._made.add(made)
-                made.add_done_callback(self._made.discard)
+        for one in arrived(bound, min(ACCEPTS, len(self._connections.open) // PORTION)):
+            self._connect(one, loop)
         self._accepting = False
+
+    def _connect(self, one: socket, loop: asyncio.AbstractEventLoop) -> asyncio.Task[object]:
+        """A connection that no server of the loop has accepted."""
+        made = loop.create_task(
+            loop.connect_accepted_socket(lambda: Connection(self._connections, loop), one, ssl=self._secure)
+        )
+        self._made.add(made)
+        made.add_done_callback(self._made.discard)
+        return made
 
     async def _load(self) -> bool:
         """Whether the models are there."""
@@ -159,25 +164,15 @@ class Server(uvicorn.Server):
 
         Who has connected while this worker was busy is taken first: the kernel resets what waits at a socket that ends.
         """
-        waiting = [one for bound in sockets or [] for one in arrived(bound)]
+        loop = asyncio.get_running_loop()
+        made = [self._connect(one, loop) for bound in sockets or [] for one in arrived(bound)]
         for bound in sockets or []:
             bound.shutdown(SHUT_RDWR)
         for server in self.servers:
             server.close()
-        await self._take(waiting)
+        if made:
+            await asyncio.wait(made, timeout=MOMENT)  # for handshakes of TLS
         await self._connections.close(self._settings.grace, lambda: self.force_exit)
-
-    async def _take(self, waiting: Sequence[socket]) -> None:
-        """Connections that no server has accepted; handshakes of TLS have a moment."""
-        loop = asyncio.get_running_loop()
-        taken = [
-            loop.create_task(
-                loop.connect_accepted_socket(lambda: Connection(self._connections, loop), one, ssl=self._secure)
-            )
-            for one in waiting
-        ]
-        if taken:
-            await asyncio.wait(taken, timeout=MOMENT)
 
     def _told(self, loop: asyncio.AbstractEventLoop) -> None:
         """Without a supervisor there is no worker."""
@@ -204,8 +199,10 @@ class Server(uvicorn.Server):
         self._loop.call_soon_threadsafe(self._loop.call_later, wait, setattr, self, "should_exit", True)
 
 
-def arrived(bound: socket) -> Iterator[socket]:
-    """The connections that wait to be accepted."""
-    with suppress(OSError):  # none is left, or another worker has ended the listening
-        while True:
-            yield bound.accept()[0]
+def arrived(bound: socket, most: int | None = None) -> Iterator[socket]:
+    """The connections that wait to be accepted; so many of them at most."""
+    with suppress(OSError):  # none is left, there are no descriptors, or another worker has ended the listening
+        for _ in range(most) if most is not None else count():
+            one, _ = bound.accept()
+            one.setblocking(False)
+            yield one
