@@ -3,6 +3,7 @@
 Whoever binds the name first makes it; the others wait for it, and make it themselves where that fails.
 """
 
+import errno
 import hashlib
 import os
 import socket
@@ -43,8 +44,10 @@ class Lending:
             offer = socket.socket(socket.AF_UNIX)
             try:
                 offer.bind(address)
-            except OSError:
+            except OSError as error:
                 offer.close()
+                if error.errno != errno.EADDRINUSE:  # no name is to be had: not on Linux, or in a sandbox
+                    break
                 if files := borrowed(address, end):
                     return adopt(files)
                 time.sleep(PAUSE)
@@ -72,7 +75,7 @@ def lend(offer: socket.socket, made: "weakref.ref[Lent]") -> None:
             with peer, suppress(OSError):
                 if (held := made()) and ours(peer):
                     socket.send_fds(peer, [b"f"], held.files)
-            held = None
+            held = None  # a thread that waits keeps nothing alive
 
 
 def shut(offer: socket.socket) -> None:

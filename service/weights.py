@@ -22,7 +22,6 @@ TYPES = {  # onnx.proto3, TensorProto.DataType
     1: "<f4", 2: "u1", 3: "i1", 4: "<u2", 5: "<i2", 6: "<i4", 7: "<i8", 9: "?", 10: "<f2", 11: "<f8", 12: "<u4",
     13: "<u8",
 }  # fmt: skip
-SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
 class Shared:
@@ -32,7 +31,7 @@ class Shared:
         """`files`: descriptors of its own, of sealed memory: the graph, and its weights. Raises OSError, Malformed."""
         self.files = files
         weakref.finalize(self, close, files)
-        if len(files) != 2 or any(fcntl.fcntl(file, fcntl.F_GET_SEALS) & SEALS != SEALS for file in files):
+        if len(files) != 2 or not all(map(sealed, files)):
             raise Malformed("memory that others could change")
         text, weights = (mmap.mmap(file, 0, prot=mmap.PROT_READ) for file in files)
         with text:
@@ -62,7 +61,7 @@ class Memory:
     def read(self) -> Shared:
         """What was written; from now on it cannot be changed. Raises OSError, Malformed."""
         for file in self._files:
-            fcntl.fcntl(file, fcntl.F_ADD_SEALS, SEALS)
+            fcntl.fcntl(file, fcntl.F_ADD_SEALS, seals())
         return Shared((os.dup(self._files[0]), os.dup(self._files[1])))
 
     def close(self) -> None:
@@ -72,6 +71,15 @@ class Memory:
 
 def memory(name: str) -> int:
     return os.memfd_create(f"braid-{name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+
+
+def seals() -> int:
+    """All of them. Only Linux has them, and only who shares asks."""
+    return fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+def sealed(file: int) -> bool:
+    return fcntl.fcntl(file, fcntl.F_GET_SEALS) & seals() == seals()
 
 
 def close(files: tuple[int, ...]) -> None:

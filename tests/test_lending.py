@@ -143,6 +143,12 @@ def test_memory_that_others_could_change_is_not_taken() -> None:
         Shared((loose[0], loose[1]))
 
 
+def test_where_no_name_can_be_had_it_is_made_at_once() -> None:
+    endless = "family" * 100  # no name of a socket is that long
+    assert Lending(endless).get("a", lambda: file(b"one"), Made).word == b"one"
+    assert Lending(endless).get("a", lambda: file(b"two"), Made).word == b"two"
+
+
 def test_no_thread_waits_for_ever_on_a_name_that_nobody_answers() -> None:
     """A process that has bound the name, but does not listen, ends some time."""
     taken = socket.socket(socket.AF_UNIX)

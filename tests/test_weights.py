@@ -98,6 +98,11 @@ def test_without_room_for_small_files_each_session_has_its_own(graph: Path, monk
     assert share(graph, ["CPU"]) == graph
 
 
+def test_where_there_is_no_such_memory_each_session_has_its_own(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.memfd_create")
+    assert share(graph, ["CPU"]) == graph
+
+
 def test_a_small_graph_is_left_as_it_is(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "LARGE", graph.stat().st_size + 1)
     assert share(graph, ["CPU"]) == graph
