@@ -111,7 +111,7 @@ def test_a_key_that_floods_does_not_make_another_wait(slow: Bundle, keys: tuple[
                 over.set()
             assert all(future.result() is None for future in floods)
         assert all(answer.is_success for answer in answers)
-        assert queued(answers) < 0.8 * queued(flooded)  # of about eight in its queue, one goes first
+        assert queued(answers) < queued(flooded) / 2  # of about eight in its queue, one goes first
 
 
 def test_slow_senders_hold_no_places(slow: Bundle) -> None:
