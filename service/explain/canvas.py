@@ -18,7 +18,7 @@ from service.types import FLOAT, Array
 
 Content = bytes | Array  # a text; a picture (H, W) or (H, W, 3) uint8, samples (N,)
 Piece = tuple[float, ...]  # a box: left, top, right, bottom in pixels; or from, to in seconds, hertz or characters
-LARGE = 1024  # pixels of the longer side beyond which a picture is made smaller: fifty decodings of it would take long
+LARGE = 1024  # pixels of the longer side beyond which a picture is made smaller: fifty of it would take long
 GRID = 4  # cells a side of a picture, to begin with
 SLICES = 12  # of a recording's time, to begin with
 BANDS = 12  # of its frequencies

@@ -124,9 +124,8 @@ def steps(name: str, said: Json, file: str) -> Json:
         if said["do_pad"] and said["pad_size"]:
             made["pad"] = {**sides(said["pad_size"]), "unit": "tensor"}
     except (KeyError, TypeError, ValueError) as error:
-        keys = ("size", "crop_size", "crop_pct", "resample", "pad_size")
         raise BundleError(
-            f"{file}: {name}: {shown(said, keys)}: one of these does not fit; compare the model's repository"
+            f"{file}: {name}: {shown(said, SIZES)}: one of these does not fit; compare the model's repository"
         ) from error
     try:
         return made | normalization(name, said)
