@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests import process
-from tests.hostile import bodies, pictures, sounds
+from tests.hostile import bodies, pictures, sounds, variants
 from tests.hostile.cases import Case
 from tests.process import ROOT, Server, serve
 
@@ -22,6 +22,7 @@ EXAMPLE: dict[str, Any] = {
 }
 SECONDS = 2.0  # in which a refusal must be there, of this process's time
 GROWTH = 48 * 2**20
+LARGE = 150 * 2**20  # of a picture of 24 million pixels, 96 of which are the pixels
 MARKS = (b"0x", b"Traceback", b"/usr/", b".py", b"libsndfile", b"PIL", b"zlib", b"site-packages", b"numpy")
 
 
@@ -100,6 +101,15 @@ def test_a_hostile_request_is_refused_soon_without_memory_disk_or_a_word_of_it(
     assert not wrong, "\n".join(wrong)
     assert digits.process.poll() is None
     assert worker(digits) == pid
+
+
+@pytest.mark.parametrize("how", variants.VAST)
+def test_a_picture_as_large_as_may_be_is_there_once(digits: Server, how: str) -> None:
+    pid, sent = worker(digits), variants.VAST[how](variants.vast())
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    before = memory(pid, "VmRSS")
+    digits.predict(image=sent).raise_for_status()
+    assert memory(pid, "VmHWM") - before < LARGE
 
 
 def test_there_are_hundreds() -> None:

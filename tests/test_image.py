@@ -14,7 +14,9 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from service.errors import InvalidInput, OverLimit, RequestError, UnsupportedType
+from service.inputs.geometry import RESAMPLE
 from service.inputs.image import Image
+from service.inputs.picture import STRIP, UPRIGHT, Upright
 from service.limits import Limits
 from tests import senses
 
@@ -87,6 +89,22 @@ def test_pictures_stand_upright_whatever_the_camera_wrote(orientation: int, kind
     assert pixels.shape == (16, 24)
     assert pixels[:6, :10].mean() > 0.98
     assert pixels[10:].mean() < 0.02
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGBA", "CMYK", "P", "L", "RGB"])
+def test_a_large_picture_in_strips_is_what_pillow_makes_of_the_whole(mode: str, orientation: int) -> None:
+    stored = photo(700, 500).convert(mode)
+    assert stored.width * stored.height > 1.2 * STRIP
+    upright = stored.convert("RGB")
+    if orientation > 1:
+        upright = upright.transpose(UPRIGHT[orientation])
+    made = Upright(stored, "RGB", alpha="drop", orientation=orientation)
+    np.testing.assert_array_equal(made.whole(), upright)
+    np.testing.assert_array_equal(made.levels(), upright)
+    for resample in RESAMPLE.values():
+        for size in ((320, 90), (90, 800), (600, 400), (400, 600), upright.size):
+            np.testing.assert_array_equal(made.resized(size, resample), upright.resize(size, resample))
 
 
 def grey16(levels: list[int]) -> bytes:

@@ -14,7 +14,7 @@ from service.inputs import frames
 from service.inputs.geometry import RESAMPLE, Crop, Exact, Fit, Pad, Resize, Size
 from service.inputs.ink import Ink, drawn
 from service.inputs.part import Part
-from service.inputs.picture import Alpha, Depth, Picture, bulk, read
+from service.inputs.picture import Alpha, Depth, Picture, Upright, bulk, levels, read
 from service.limits import DEFAULTS, Limits
 from service.types import FLOAT, Anew, Array, Encode, Made, Row, Shape, Spec
 
@@ -132,11 +132,12 @@ class Image(Part):
     def anew(self, folder: Path, limits: Limits) -> Anew:
         """The function from what `bare` gives, changed or not, to tensors."""
         normalize = normalizer(self)
-        return lambda pixels: tensors(self, normalize, PIL.Image.fromarray(pixels))
+        return lambda pixels: tensors(self, normalize, Upright(PIL.Image.fromarray(pixels), self.mode))
 
     def bare(self, data: bytes, limits: Limits) -> Array:
         """The upright picture before all else, (H, W) or (H, W, 3) uint8. Raises what decoding raises."""
-        return np.asarray(read(data, self.mode, self.depth, self.alpha, limits))
+        pixels = read(data, self.mode, self.depth, self.alpha, limits).levels()
+        return pixels[..., 0] if self.depths == 1 else pixels
 
 
 def encode(spec: Image, limits: Limits, normalize: Callable[[Array], Array], data: bytes) -> Row:
@@ -148,11 +149,13 @@ def encode(spec: Image, limits: Limits, normalize: Callable[[Array], Array], dat
     return tensors(spec, normalize, read(data, spec.mode, spec.depth, spec.alpha, limits))
 
 
-def tensors(spec: Image, normalize: Callable[[Array], Array], picture: Picture) -> Row:
+def tensors(spec: Image, normalize: Callable[[Array], Array], upright: Upright) -> Row:
     if spec.ink:
-        row = {spec.tensors.pixels: normalize(drawn(spec.ink, levels(picture)[..., 0])[..., None])}
+        grey = upright.levels()[..., 0]
+        del upright  # large as it was stored, and no longer needed
+        row = {spec.tensors.pixels: normalize(drawn(spec.ink, grey)[..., None])}
     else:
-        row = placed(spec, normalize, picture)
+        row = placed(spec, normalize, upright)
     if spec.slots:
         pixels = row[spec.tensors.pixels]
         row[spec.tensors.pixels] = frames.resized(pixels[None], spec.slots)
@@ -161,11 +164,10 @@ def tensors(spec: Image, normalize: Callable[[Array], Array], picture: Picture) 
     return row
 
 
-def placed(spec: Image, normalize: Callable[[Array], Array], picture: Picture) -> Row:
-    width, height = picture.size
-    left, top, scale_x, scale_y = 0, 0, 1.0, 1.0
-    if spec.resize:
-        picture, scale_x, scale_y = resized(spec.resize, picture)
+def placed(spec: Image, normalize: Callable[[Array], Array], upright: Upright) -> Row:
+    width, height = upright.size
+    left, top = 0, 0
+    picture, scale_x, scale_y = resized(spec.resize, upright)
     if spec.crop:
         x, y = spec.crop.corner(*picture.size)
         left, top = -x, -y
@@ -187,12 +189,13 @@ def placed(spec: Image, normalize: Callable[[Array], Array], picture: Picture) -
     return row
 
 
-def resized(spec: Resize, picture: Picture) -> tuple[Picture, float, float]:
+def resized(spec: Resize | None, upright: Upright) -> tuple[Picture, float, float]:
     """By Pillow, with the ratios that lead back."""
-    width, height = picture.size
-    size = spec.size(width, height)
-    if picture.size != size:
-        picture = picture.resize(size, RESAMPLE[spec.resample])
+    width, height = upright.size
+    if spec is None or (size := spec.size(width, height)) == upright.size:
+        picture, size = upright.whole(), upright.size
+    else:
+        picture = upright.resized(size, RESAMPLE[spec.resample])
     if isinstance(spec, Fit):
         return picture, spec.ratio(width, height), spec.ratio(width, height)
     return picture, size[0] / width, size[1] / height
@@ -220,11 +223,6 @@ def padded(
     place = slice(inner[1], inner[3]), slice(inner[0], inner[2])
     out[(slice(None), *place) if chw else place] = pixels
     return out, size
-
-
-def levels(picture: Picture) -> Array:
-    """(H, W, C) uint8."""
-    return np.frombuffer(picture.tobytes(), np.uint8).reshape(picture.height, picture.width, -1)
 
 
 def normalizer(spec: Image) -> Callable[[Array], Array]:

@@ -27,8 +27,13 @@ def drawn(spec: Ink, pixels: Array) -> Array:
     border = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
     half = len(border) // 2  # of an even number
     paper = int(np.partition(border, (half - 1, half))[half - 1 : half + 1].sum(dtype=int)) // 2  # the median
-    blank = np.full_like(pixels, paper)  # against a number, minimum takes ten times as long
-    ink = blank - np.minimum(pixels, blank) if paper > 127 else np.maximum(pixels, blank) - blank
+    blank = np.full(pixels.shape[1], paper, np.uint8)  # against a number, minimum takes ten times as long
+    if paper > 127:
+        ink = np.minimum(pixels, blank)
+        np.subtract(blank, ink, out=ink)
+    else:
+        ink = np.maximum(pixels, blank)
+        np.subtract(ink, blank, out=ink)
     peak = int(ink.max())
     if peak < spec.contrast:
         return canvas
@@ -46,8 +51,9 @@ def drawn(spec: Ink, pixels: Array) -> Array:
 
 def stretched(ink: Array) -> Array:
     """The darkest ink to 255; uint8."""
-    levels = np.arange(256, dtype=FLOAT) * FLOAT(255 / max(int(ink.max()), 1))
-    return np.asarray(np.rint(levels).astype(np.uint8).take(ink))
+    levels = np.rint(np.arange(256, dtype=FLOAT) * FLOAT(255 / max(int(ink.max()), 1))).astype(np.uint8)
+    made = ink.tobytes().translate(levels.tobytes())  # take would make eight bytes of each first
+    return np.frombuffer(made, np.uint8).reshape(ink.shape)
 
 
 def middle(mass: Array, size: int) -> int:

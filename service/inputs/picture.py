@@ -14,6 +14,7 @@ from service.errors import InvalidInput
 from service.inputs import containers, webp
 from service.inputs.containers import Container
 from service.limits import Limits
+from service.types import Array
 
 PIL.Image.MAX_IMAGE_PIXELS = None  # `containers` applies the operator's limit, before Pillow sees a byte
 
@@ -39,25 +40,92 @@ UPRIGHT = {  # EXIF orientation -> what undoes it (CIPA DC-008, tag 0x0112)
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
+ASIDE = {5, 6, 7, 8}  # whose rows are the columns of what is stored
+BACKWARDS = {3, 4, 7, 8}  # whose first row is the last that is stored, or the last column
+CLEAR = ("RGBA", "LA", "PA")  # modes with transparency
 PLAIN = {b"\x08\x00\x00\x00\x00": "L", b"\x08\x02\x00\x00\x00": "RGB"}  # PNG's depth, colour, ..., not interlaced
 DENSE = 100  # pixels that a byte of a compressed picture may hold
-STRIP = 250_000  # pixels converted at once: a large picture must not be there three times
+STRIP = 250_000  # pixels converted, turned and resized at once: a large picture must not be there twice
 BROKEN = (  # what Pillow raises on broken files
     OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, OverflowError, ZeroDivisionError,
     EOFError, MemoryError, NotImplementedError, struct.error, zlib.error,
 )  # fmt: skip
 
 
-def read(data: bytes, mode: str, depth: Depth, alpha: Alpha, limits: Limits) -> Picture:
-    """Mode L or RGB. Raises UnsupportedType, OverLimit, InvalidInput."""
+class Upright:
+    """A picture as it was stored, and how it is seen: turned, in mode L or RGB, without transparency."""
+
+    def __init__(
+        self, stored: Picture, mode: str, depth: Depth = "scale", alpha: Alpha = "white", orientation: int = 1
+    ) -> None:
+        self._stored, self._mode, self._orientation = stored, mode, orientation
+        self._wide = stored.mode.startswith("I") and depth == "scale"
+        self._clear = alpha == "white" and (stored.mode in CLEAR or "transparency" in stored.info)
+        self._same = stored.mode == mode and not self._clear and orientation not in UPRIGHT
+        self.size = stored.size[::-1] if orientation in ASIDE else stored.size
+
+    def whole(self) -> Picture:
+        if self._same:
+            return self._stored
+        if self._rows >= self.size[1]:
+            return self._strip(0, self.size[1])
+        made = PIL.Image.new(self._mode, self.size, None)  # None: its memory is touched as it is filled
+        for top, strip in self._strips():
+            made.paste(strip, (0, top))
+        return made
+
+    def resized(self, size: tuple[int, int], resample: int) -> Picture:
+        """As Pillow's, exactly: it, too, makes rows narrow, rounds, and then makes fewer of them."""
+        if self._same or self._rows >= self.size[1] or not narrowed_first(self.size, size, resample):
+            return self.whole().resize(size, resample)
+        width, height = size[0], self.size[1]
+        made = PIL.Image.new(self._mode, (width, height), None)
+        for top, strip in self._strips():
+            made.paste(strip.resize((width, strip.height), resample), (0, top))
+        return made.resize(size, resample)
+
+    def levels(self) -> Array:
+        """(H, W, C) uint8."""
+        width, height = self.size
+        if self._rows >= height:
+            return levels(self.whole())
+        made = np.empty((height, width, len(self._mode)), np.uint8)
+        for top, strip in self._strips():
+            made[top : top + strip.height] = levels(strip)
+        return made
+
+    @property
+    def _rows(self) -> int:
+        """Of a strip."""
+        return max(1, STRIP // self.size[0])
+
+    def _strips(self) -> Iterator[tuple[int, Picture]]:
+        height, rows = self.size[1], self._rows
+        return ((top, self._strip(top, min(top + rows, height))) for top in range(0, height, rows))
+
+    def _strip(self, top: int, bottom: int) -> Picture:
+        """Rows as they are seen. Raises InvalidInput."""
+        width, height = self.size
+        if self._orientation in BACKWARDS:
+            top, bottom = height - bottom, height - top
+        box = (top, 0, bottom, width) if self._orientation in ASIDE else (0, top, width, bottom)
+        part = self._stored if bottom - top == height else self._stored.crop(box)
+        try:
+            part = laid(part, self._mode, self._wide, self._clear)
+        except BROKEN as error:
+            raise InvalidInput("not a readable picture") from error
+        how = UPRIGHT.get(self._orientation)
+        return part if how is None else part.transpose(how)
+
+
+def read(data: bytes, mode: str, depth: Depth, alpha: Alpha, limits: Limits) -> Upright:
+    """Raises UnsupportedType, OverLimit, InvalidInput."""
     name = containers.sniff(data)
     try:
         if simple := simple_png(data, limits):
-            return plain(simple, mode, depth, alpha)
+            return Upright(simple, mode)
         opened = OPEN[name](data, limits)
-        picture = decoded(opened, mode, depth, alpha)
-        how = UPRIGHT.get(opened.orientation)
-        return picture if how is None else picture.transpose(how)
+        return Upright(decoded(opened, mode, depth, alpha), mode, depth, alpha, opened.orientation)
     except BROKEN as error:
         raise InvalidInput(f"not a readable {name} picture") from error
 
@@ -77,7 +145,7 @@ def decoded(opened: Container, mode: str, depth: Depth, alpha: Alpha) -> Picture
     if picture.size != size:
         raise InvalidInput("a picture of two sizes")
     picture.load()
-    return plain(picture, mode, depth, alpha)
+    return picture
 
 
 def pasted(opened: Container, mode: str, depth: Depth, alpha: Alpha, strips: Iterator[tuple[int, Picture]]) -> Picture:
@@ -92,7 +160,7 @@ def pasted(opened: Container, mode: str, depth: Depth, alpha: Alpha, strips: Ite
     whole = PIL.Image.new("RGBA" if opened.alpha else "RGB", (opened.width, opened.height))
     for row, strip in strips:
         whole.paste(strip, (left, top + row))
-    return plain(whole, mode, depth, alpha)
+    return whole
 
 
 def simple_png(data: bytes, limits: Limits) -> Picture | None:
@@ -118,21 +186,16 @@ def simple_png(data: bytes, limits: Limits) -> Picture | None:
     return PIL.Image.frombytes(mode, (width, height), packed, "zip", mode, 0)
 
 
-def plain(picture: Picture, mode: str, depth: Depth, alpha: Alpha) -> Picture:
-    """Mode L or RGB without transparency."""
-    wide = picture.mode.startswith("I") and depth == "scale"
-    clear = alpha == "white" and (picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info)
-    if picture.mode == mode and not clear:
-        return picture
-    width, height = picture.size
-    rows = max(1, STRIP // width)
-    if rows >= height:
-        return laid(picture, mode, wide, clear)
-    whole = PIL.Image.new(mode, picture.size, None)
-    for top in range(0, height, rows):
-        strip = picture.crop((0, top, width, min(top + rows, height)))
-        whole.paste(laid(strip, mode, wide, clear), (0, top))
-    return whole
+def narrowed_first(old: tuple[int, int], new: tuple[int, int], resample: int) -> bool:
+    """Whether Pillow resizes the width before the height: always before version 13, which begins with a height that
+    shrinks by more than twice as many pixels. The nearest pixel is taken in one step."""
+    narrower, lower = old[0] - new[0], old[1] - new[1]
+    return resample != PIL.Image.Resampling.NEAREST and lower <= max(0, 2 * narrower)
+
+
+def levels(picture: Picture) -> Array:
+    """(H, W, C) uint8."""
+    return np.frombuffer(picture.tobytes(), np.uint8).reshape(picture.height, picture.width, -1)
 
 
 def laid(picture: Picture, mode: str, wide: bool, clear: bool) -> Picture:
@@ -140,7 +203,7 @@ def laid(picture: Picture, mode: str, wide: bool, clear: bool) -> Picture:
     if wide:
         levels = np.asarray(picture, np.int64).clip(0, 65535)
         picture = PIL.Image.fromarray(((levels + 128) // 257).astype(np.uint8))  # rounds 65535 -> 255
-    if clear and (picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info):
+    if clear and (picture.mode in CLEAR or "transparency" in picture.info):
         picture = picture.convert("RGBA")
         white = PIL.Image.new("RGBA", picture.size, "white")
         picture = PIL.Image.alpha_composite(white, picture)

@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -176,6 +176,31 @@ def decorated() -> Iterator[Pair]:
 def junked(webp: bytes) -> bytes:
     more = webp[12:] + (b"JUNK" + struct.pack("<I", 3) + b"abc\0") * 5
     return b"RIFF" + struct.pack("<I", len(more) + 4) + b"WEBP" + more
+
+
+def vast() -> Image.Image:
+    """As many pixels as BRAID_IMAGE_PIXELS allows."""
+    y, x = np.mgrid[0:4000, 0:6000].astype(np.uint16)
+    return Image.fromarray(np.stack([x >> 5, y >> 4, (x + y) >> 6], -1).astype(np.uint8))
+
+
+def clear(picture: Image.Image) -> Image.Image:
+    """Half transparent."""
+    picture.putalpha(128)
+    return picture
+
+
+VAST: dict[str, Callable[[Image.Image], bytes]] = {
+    "PNG": saved,
+    "PNG, transparent": lambda picture: saved(clear(picture)),
+    "PNG, palette": lambda picture: saved(picture.quantize(64)),
+    "PNG, 16-bit grey": lambda picture: saved(picture.convert("L").convert("I;16")),
+    "JPEG": lambda picture: saved(picture, "JPEG"),
+    "JPEG, turned": lambda picture: saved(picture, "JPEG", exif=exif(6)),
+    "JPEG, CMYK": lambda picture: saved(picture.convert("CMYK"), "JPEG"),
+    "WebP": lambda picture: saved(picture, "WEBP", method=0),
+    "WebP, transparent": lambda picture: saved(clear(picture), "WEBP", method=0),
+}
 
 
 def recorded() -> Iterator[Pair]:
