@@ -24,19 +24,19 @@ class Dense(NamedTuple):
 class Head(nn.Module):
     """Heat and boxes from one map; `context` is the width of what else is known, by which its channels are shifted.
 
-    FiLM (Perez et al., 2018): x (1 + gamma(c)) + beta(c), which begins as x; c is a text's or a sound's vector.
+    FiLM (Perez et al., 2018): x (1 + gamma(c)) + beta(c), which begins as x; c is a text's or a sound's vector. Both
+    are linear: zeros, which say nothing, change nothing.
     """
 
     def __init__(self, width: int, classes: int, stride: int, context: int = 0) -> None:
         super().__init__()
         self.stride = stride
-        self.film = nn.Linear(context, 2 * width) if context else None
+        self.film = nn.Linear(context, 2 * width, bias=False) if context else None
         self.heat = tower(width, classes)
         self.sides = tower(width, 4)
         nn.init.constant_(bias(self.heat), RARE)
         if self.film:
             nn.init.zeros_(self.film.weight)
-            nn.init.zeros_(self.film.bias)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Dense:
         """x (B, width, H, W), context (B, width of it)."""

@@ -13,6 +13,7 @@ from models.detection.targets import Truth, targets
 from models.detection.twostage import Second, second_loss
 from service.types import Spec
 
+TOLD = 4.0  # weight of the boxes beside the heat
 MEAN, STD = 114.0, 57.0  # of 0..255; batch normalisation does the rest
 
 
@@ -50,11 +51,11 @@ class Network(nn.Module):
         aims = targets(one, dense.logits.shape[1], height, width, self.spec.stride)
         heat, boxes = dense_loss(dense, aims)
         if self.second is None:
-            return {"heat": heat, "boxes": 2 * boxes}
+            return {"heat": heat, "boxes": TOLD * boxes}
         with torch.no_grad():
             tried = twostage.regions(peaks(dense, self.spec.regions, self.spec.stride, least=0.0), truths)
         kinds, corrected = second_loss(self.second(features, tried), tried, truths)
-        return {"heat": heat, "boxes": 2 * boxes, "kinds": kinds, "corrected": corrected}
+        return {"heat": heat, "boxes": TOLD * boxes, "kinds": kinds, "corrected": corrected}
 
     def detect(self, pixels: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """-> boxes (B, K, 4) in pixels of the input, scores (B, K, classes)."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -16,6 +17,7 @@ from service.types import Spec
 
 Tell = Callable[[int, dict[str, float]], None]  # step, losses
 SAVED = 200  # steps between checkpoints
+BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # instructions; without them it takes ten times as long as float32
 
 
 class Plan(Spec):
@@ -27,7 +29,7 @@ class Plan(Spec):
     decay: float = Field(2e-2, ge=0)
     clip: float = Field(10.0, gt=0)
     average: float = Field(0.998, ge=0, lt=1, description="of the weights over steps; what is served is the average")
-    precision: str = Field("float32", pattern="^(float32|bfloat16)$")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16: where the processor has it")
 
 
 class Spent(Spec):
@@ -57,10 +59,11 @@ def fit(
     states = {"net": net, "optimizer": optimizer, "schedule": schedule, "averaged": averaged}
     done, spent = resume(checkpoint, states)
     net.train()
+    short = plan.precision == "bfloat16" and has_bfloat16()
     began = time.process_time(), time.perf_counter()
     for number in range(done, plan.steps):
         torch.manual_seed(number)
-        with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bfloat16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=short):
             parts = losses(number)
         total = torch.stack(list(parts.values())).sum()
         optimizer.zero_grad()
@@ -74,6 +77,12 @@ def fit(
             now = spent.more(time.process_time() - began[0], time.perf_counter() - began[1])
             save(checkpoint, number + 1, states, now)
     return restore(checkpoint, net)
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor's own instructions multiply it."""
+    able = torch.cpu.get_capabilities()
+    return any(able.get(each, False) for each in BFLOAT16)
 
 
 def save(path: Path, step: int, states: dict[str, object], spent: Spent) -> None:

@@ -1,6 +1,6 @@
 """Pictures with boxes: a recipe to a trained detector, its mean average precision, its bundle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +24,7 @@ from service import bundle
 from service.bundle import CARD, GRAPH, Bundle, Manifest, explain
 from service.inputs import Image
 from service.model import Model
-from service.types import Spec
+from service.types import Array, Spec
 
 BOXES, SCORES = "boxes", "scores"
 PART = "image"
@@ -53,6 +53,7 @@ class Recipe(Spec):
     image: Image
     detector: Detector
     vary: Vary = Vary()
+    common: float = Field(0, ge=0, le=1, description="share of pictures below which those of a class come more often")
     training: Plan
     answer: Answer = Answer()
     card: Card
@@ -108,15 +109,29 @@ def losses(
     net: Network, recipe: Recipe, known: Pictures, context: Context | None
 ) -> Callable[[int], dict[str, Tensor]]:
     """Those of a step."""
+    shares = often(known.classes, len(recipe.labels), recipe.common)
 
     def of(step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([recipe.seed, step])
-        chosen = rng.integers(0, len(known.names), recipe.training.batch)
+        chosen = rng.choice(len(known.names), recipe.training.batch, p=shares)
         pixels, truths = batch(known, chosen, recipe.vary, rng)
         said = context(rng, len(chosen)) if context else None
         return net.losses(pixels.contiguous(memory_format=torch.channels_last), truths, said)
 
     return of
+
+
+def often(classes: Sequence[Array], count: int, common: float) -> Array:
+    """(N,): how often each picture is drawn, by the rarest class in it; sums to 1.
+
+    Repeat factors of LVIS (Gupta et al., 2019): sqrt(common / share of pictures that have the class), at least 1.
+    """
+    has = np.zeros((len(classes), count), bool)
+    for row, there in zip(has, classes, strict=True):
+        row[there] = True
+    factor = np.sqrt(common / has.mean(0).clip(1 / len(classes))).clip(1)
+    times = np.where(has, factor, 1).max(1)
+    return np.asarray(times / times.sum())
 
 
 def teller(progress: Progress, name: str, steps: int) -> Tell:

@@ -20,7 +20,7 @@ from models.detection.detector import Detector, Network
 from models.detection.metric import Boxes, average_precision, mean_average_precision
 from models.detection.pictures import Pictures, Vary, batch, carried, encoded, single, ways
 from models.detection.roi import roi_align
-from models.detection.targets import Truth, targets
+from models.detection.targets import Truth, cells, targets
 from service.inputs import Image
 from service.types import Array
 
@@ -70,6 +70,19 @@ def test_heat_is_one_at_the_middle_and_the_smaller_box_owns_what_both_claim() ->
     assert made.weight[0].sum().item() == pytest.approx(2, abs=1e-5)
     assert made.heat[1].max() == made.weight[1].max() == 0
     assert made.total == 2
+
+
+def test_the_cells_that_tell_a_box_lie_in_it_and_are_more_the_larger_it_is() -> None:
+    """No other cell can: distances to the sides are positive."""
+    boxes = torch.tensor([[3.0, 5, 20, 18], [40, 8, 120, 60], [70, 66, 73, 69]])
+    made = targets([Truth(boxes, torch.tensor([0, 1, 0]))], 2, 10, 16, 8)
+    told = [(made.weight[0] > 0) & (made.boxes[0] == box).all(-1) for box in boxes]
+    for each, box in zip(told[:2], boxes, strict=False):
+        at = cells(10, 16, 8)[each]
+        assert ((at > box[:2]) & (at < box[2:])).all()
+    few, many, one = (int(each.sum()) for each in told)
+    assert 1 < few < many
+    assert one == 1  # smaller than a cell: its middle alone
 
 
 def voc_average_precision(found: list[Boxes], there: list[Boxes], label: int) -> float:
@@ -192,14 +205,16 @@ def test_peaks_come_first_and_each_once() -> None:
     assert found.scores[0, :2].tolist() == pytest.approx([0.9526, 0.7311], abs=1e-4)
 
 
-def test_a_context_changes_what_is_found() -> None:
+def test_a_context_changes_what_is_found_unless_it_says_nothing() -> None:
     net = Network(Detector(**TINY, context=5), 2).eval()
     assert net.first.film is not None
-    torch.nn.init.normal_(net.first.film.weight)
+    for each in net.first.film.parameters():
+        torch.nn.init.normal_(each)
     torch.nn.init.zeros_(bias(net.first.heat))
     pixels = torch.rand(1, 3, 64, 96) * 255
     a, b = (net.detect(pixels, torch.full((1, 5), x))[1] for x in (0.0, 1.0))
     assert not torch.allclose(a, b)
+    assert torch.equal(a, net.detect(pixels)[1])
 
 
 @pytest.mark.parametrize("stages", [1, 2])

@@ -97,3 +97,13 @@ def test_what_was_written_is_read_again(data: Path) -> None:
     assert first.data == made.data
     assert np.allclose(first.boxes, made.boxes, atol=1e-4)
     assert first.classes.tolist() == made.classes.tolist()
+
+
+def test_pictures_of_rare_classes_are_drawn_more_often() -> None:
+    """By sqrt(0.36 / 0.09) where 9 of 100 have the class, however many of it are in the picture."""
+    classes = [np.array([0])] * 90 + [np.array([0, 1, 1])] * 9 + [np.array([], np.int64)]
+    shares = boxes.often([*classes, *classes], 2, common=0.36)
+    assert shares.sum() == pytest.approx(1)
+    assert shares[90:99] == pytest.approx(2 * shares[0])
+    assert shares[99] == shares[0]
+    assert boxes.often(classes, 3, common=0) == pytest.approx(np.full(100, 0.01))
