@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from service.errors import InvalidInput, OverLimit, RequestError, UnsupportedType
-from service.inputs.geometry import RESAMPLE
+from service.inputs.geometry import RESAMPLE, Crop, Shortest
 from service.inputs.image import Image
 from service.inputs.picture import STRIP, UPRIGHT, Upright
 from service.limits import Limits
@@ -104,7 +104,25 @@ def test_a_large_picture_in_strips_is_what_pillow_makes_of_the_whole(mode: str, 
     np.testing.assert_array_equal(made.levels(), upright)
     for resample in RESAMPLE.values():
         for size in ((320, 90), (90, 800), (600, 400), (400, 600), upright.size):
-            np.testing.assert_array_equal(made.resized(size, resample), upright.resize(size, resample))
+            np.testing.assert_array_equal(made.resized(size, resample, (0, 0, *size)), upright.resize(size, resample))
+
+
+@given(
+    st.tuples(st.integers(20, 900), st.integers(20, 900)),
+    st.sampled_from([16, 24, 32, 64, 224, 256]),
+    st.integers(1, 300),
+    st.sampled_from(sorted(RESAMPLE)),
+)
+def test_what_the_crop_leaves_out_need_not_be_resized(
+    size: tuple[int, int], edge: int, side: int, resample: str
+) -> None:
+    picture = photo(*size)
+    resize = Shortest.model_validate({"edge": edge, "resample": resample})
+    crop = Crop(height=side, width=max(1, side - 7))
+    whole = picture.resize(resize.size(*size), RESAMPLE[resample])
+    expected = np.asarray(whole.crop(crop.box(*whole.size)))
+    pixels = encode(saved(picture), mode="RGB", resize=resize, crop=crop, layout="hwc", dtype="uint8")
+    np.testing.assert_array_equal(pixels, expected)
 
 
 def grey16(levels: list[int]) -> bytes:

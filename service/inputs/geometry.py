@@ -121,6 +121,11 @@ class Crop(Spec):
             return middle(width - self.width), middle(height - self.height)
         return (width - self.width) // 2, (height - self.height) // 2
 
+    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of what is kept."""
+        left, top = self.corner(width, height)
+        return left, top, left + self.width, top + self.height
+
 
 class Pad(Spec):
     """More pixels around the picture, up to a size or to a multiple."""

@@ -166,13 +166,13 @@ def tensors(spec: Image, normalize: Callable[[Array], Array], upright: Upright) 
 
 def placed(spec: Image, normalize: Callable[[Array], Array], upright: Upright) -> Row:
     width, height = upright.size
-    left, top = 0, 0
-    picture, scale_x, scale_y = resized(spec.resize, upright)
-    if spec.crop:
-        x, y = spec.crop.corner(*picture.size)
-        left, top = -x, -y
-        if picture.size != (spec.crop.width, spec.crop.height):
-            picture = picture.crop((x, y, x + spec.crop.width, y + spec.crop.height))
+    size = spec.resize.size(width, height) if spec.resize else upright.size
+    kept = spec.crop.box(*size) if spec.crop else (0, 0, *size)
+    left, top = -kept[0], -kept[1]
+    if spec.resize and size != upright.size:
+        picture = upright.resized(size, RESAMPLE[spec.resize.resample], kept)
+    else:
+        picture = upright.whole() if kept == (0, 0, *size) else upright.whole().crop(kept)
     inner = (0, 0, *picture.size)
     if spec.pad:
         whole = spec.pad.size(*picture.size)
@@ -182,23 +182,21 @@ def placed(spec: Image, normalize: Callable[[Array], Array], upright: Upright) -
         left, top, inner = left + x, top + y, (x, y, x + picture.width, y + picture.height)
     pixels, size = padded(spec, normalize, picture, inner)
     row = {spec.tensors.pixels: pixels}
-    row[f"{spec.tensors.pixels}:frame"] = np.array([left, top, scale_x, scale_y, width, height])
+    row[f"{spec.tensors.pixels}:frame"] = np.array([left, top, *ratios(spec.resize, upright.size), width, height])
     if spec.tensors.mask:
         mask = row[spec.tensors.mask] = np.zeros((size[1], size[0]), np.uint8)
         mask[inner[1] : inner[3], inner[0] : inner[2]] = 1
     return row
 
 
-def resized(spec: Resize | None, upright: Upright) -> tuple[Picture, float, float]:
-    """By Pillow, with the ratios that lead back."""
-    width, height = upright.size
-    if spec is None or (size := spec.size(width, height)) == upright.size:
-        picture, size = upright.whole(), upright.size
-    else:
-        picture = upright.resized(size, RESAMPLE[spec.resample])
+def ratios(spec: Resize | None, upright: Size) -> tuple[float, float]:
+    """Of width and height, which lead back."""
+    if spec is None:
+        return 1.0, 1.0
     if isinstance(spec, Fit):
-        return picture, spec.ratio(width, height), spec.ratio(width, height)
-    return picture, size[0] / width, size[1] / height
+        return spec.ratio(*upright), spec.ratio(*upright)
+    width, height = spec.size(*upright)
+    return width / upright[0], height / upright[1]
 
 
 def padded(

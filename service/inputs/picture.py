@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,8 @@ from service.types import Array
 PIL.Image.MAX_IMAGE_PIXELS = None  # `containers` applies the operator's limit, before Pillow sees a byte
 
 Picture = PIL.Image.Image
+Size = tuple[int, int]  # width, height
+Box = tuple[int, int, int, int]  # left, top, right, bottom
 Depth = Literal["scale", "clip"]
 Alpha = Literal["white", "drop"]
 OPEN: dict[str, Callable[[bytes, Limits], Container]] = {
@@ -74,15 +76,15 @@ class Upright:
             made.paste(strip, (0, top))
         return made
 
-    def resized(self, size: tuple[int, int], resample: int) -> Picture:
-        """As Pillow's, exactly: it, too, makes rows narrow, rounds, and then makes fewer of them."""
+    def resized(self, size: Size, resample: int, kept: Box) -> Picture:
+        """The box `kept` of what Pillow makes: it, too, makes rows narrow, rounds, and then makes fewer of them."""
         if self._same or self._rows >= self.size[1] or not narrowed_first(self.size, size, resample):
-            return self.whole().resize(size, resample)
+            return resized(self.whole(), size, resample, kept)
         width, height = size[0], self.size[1]
         made = PIL.Image.new(self._mode, (width, height), None)
         for top, strip in self._strips():
             made.paste(strip.resize((width, strip.height), resample), (0, top))
-        return made.resize(size, resample)
+        return resized(made, size, resample, kept)
 
     def levels(self) -> Array:
         """(H, W, C) uint8."""
@@ -125,7 +127,7 @@ def read(data: bytes, mode: str, depth: Depth, alpha: Alpha, limits: Limits) -> 
         if simple := simple_png(data, limits):
             return Upright(simple, mode)
         opened = OPEN[name](data, limits)
-        return Upright(decoded(opened, mode, depth, alpha), mode, depth, alpha, opened.orientation)
+        return Upright(decoded(opened, mode, alpha), mode, depth, alpha, opened.orientation)
     except BROKEN as error:
         raise InvalidInput(f"not a readable {name} picture") from error
 
@@ -137,10 +139,10 @@ def bulk(data: bytes) -> int:
     return DENSE * len(data)
 
 
-def decoded(opened: Container, mode: str, depth: Depth, alpha: Alpha) -> Picture:
+def decoded(opened: Container, mode: str, alpha: Alpha) -> Picture:
     size = opened.width, opened.height
     if opened.format == "WEBP" and webp.LIBRARY:
-        return pasted(opened, mode, depth, alpha, webp.strips(webp.LIBRARY, opened))
+        return pasted(opened, mode, alpha, webp.strips(webp.LIBRARY, opened))
     picture = READERS[opened.format](io.BytesIO(opened.data))
     if picture.size != size:
         raise InvalidInput("a picture of two sizes")
@@ -148,7 +150,7 @@ def decoded(opened: Container, mode: str, depth: Depth, alpha: Alpha) -> Picture
     return picture
 
 
-def pasted(opened: Container, mode: str, depth: Depth, alpha: Alpha, strips: Iterator[tuple[int, Picture]]) -> Picture:
+def pasted(opened: Container, mode: str, alpha: Alpha, strips: Iterator[tuple[int, Picture]]) -> Picture:
     """A WebP's frame; where it does not fill the whole, the rest is transparent, or black."""
     left, top, *frame = opened.frame
     clear = opened.alpha and alpha == "white"
@@ -186,7 +188,25 @@ def simple_png(data: bytes, limits: Limits) -> Picture | None:
     return PIL.Image.frombytes(mode, (width, height), packed, "zip", mode, 0)
 
 
-def narrowed_first(old: tuple[int, int], new: tuple[int, int], resample: int) -> bool:
+def resized(picture: Picture, size: Size, resample: int, kept: Box) -> Picture:
+    """The box `kept` of the resized picture. What is not kept is not made along an axis whose places are multiples of
+    1/256 of a pixel, as from any side to 256: there Pillow's arithmetic has no rounding that could differ."""
+    if kept == (0, 0, *size):
+        return picture.resize(size, resample)
+    source, made, rest = [0.0, 0.0, *picture.size], list(size), list(kept)
+    for axis, (old, new) in enumerate(zip(picture.size, size, strict=True)):
+        start, end = kept[axis], kept[axis + 2]
+        if 256 * old % new == 0 and old != new and 0 <= start < end <= new:
+            source[axis], source[axis + 2] = start * old / new, end * old / new
+            made[axis], rest[axis], rest[axis + 2] = end - start, 0, end - start
+    if not all(narrowed_first(picture.size, each, resample) for each in (size, made)):
+        return picture.resize(size, resample).crop(kept)
+    left, top, right, bottom = rest
+    picture = picture.resize((made[0], made[1]), resample, (source[0], source[1], source[2], source[3]))
+    return picture if tuple(rest) == (0, 0, *made) else picture.crop((left, top, right, bottom))
+
+
+def narrowed_first(old: Sequence[float], new: Sequence[int], resample: int) -> bool:
     """Whether Pillow resizes the width before the height: always before version 13, which begins with a height that
     shrinks by more than twice as many pixels. The nearest pixel is taken in one step."""
     narrower, lower = old[0] - new[0], old[1] - new[1]
