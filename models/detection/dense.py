@@ -21,6 +21,17 @@ class Dense(NamedTuple):
     boxes: Tensor  # (B, H, W, 4) in pixels
 
 
+def mirror(dense: Dense, width: int) -> Dense:
+    """What was found in the mirror image, in the picture, which is `width` pixels wide, whole cells."""
+    boxes = dense.boxes.flip(2)
+    left, top, right, bottom = boxes.unbind(-1)
+    return Dense(dense.logits.flip(3), torch.stack([width - right, top, width - left, bottom], -1))
+
+
+def mean(a: Dense, b: Dense) -> Dense:
+    return Dense((a.logits + b.logits) / 2, (a.boxes + b.boxes) / 2)
+
+
 class Head(nn.Module):
     """Heat and boxes from one map; `context` is the width of what else is known, by which its channels are shifted.
 

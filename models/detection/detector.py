@@ -3,12 +3,12 @@
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from models.detection import twostage
 from models.detection.backbone import Pyramid
-from models.detection.dense import Head, dense_loss, peaks
+from models.detection.dense import Head, dense_loss, mean, mirror, peaks
 from models.detection.targets import Truth, targets
 from models.detection.twostage import Second, second_loss
 from service.types import Spec
@@ -25,6 +25,13 @@ class Detector(Spec):
     width: int = Field(64, gt=0, description="channels of that map")
     regions: int = Field(64, gt=0, description="boxes that the graph gives, or that the second stage judges")
     context: int = Field(0, ge=0, description="width of a text's or sound's vector that shifts the map's channels")
+    mirrored: bool = Field(False, description="one stage: the mirror image is asked, too, which takes twice as long")
+
+    @model_validator(mode="after")
+    def possible(self) -> "Detector":
+        if self.mirrored and self.stages == 2:
+            raise ValueError("mirrored: needs one stage")
+        return self
 
 
 class Network(nn.Module):
@@ -61,6 +68,8 @@ class Network(nn.Module):
         """-> boxes (B, K, 4) in pixels of the input, scores (B, K, classes)."""
         features = self.features(pixels)
         dense = self.first(features, context)
+        if self.spec.mirrored:
+            dense = mean(dense, mirror(self.first(self.features(pixels.flip(3)), context), pixels.shape[3]))
         found = peaks(dense, self.spec.regions, self.spec.stride)
         sure = found.scores[..., None]
         if self.second is None:

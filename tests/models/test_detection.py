@@ -217,6 +217,21 @@ def test_a_context_changes_what_is_found_unless_it_says_nothing() -> None:
     assert torch.equal(a, net.detect(pixels)[1])
 
 
+def test_a_mirror_image_has_the_same_boxes_mirrored() -> None:
+    net = Network(Detector(**TINY, mirrored=True), 2).eval()
+    torch.nn.init.zeros_(bias(net.first.heat))
+    pixels = torch.rand(1, 3, 64, 96) * 255
+    boxes, scores = net.detect(pixels)
+    mirrored, same = net.detect(pixels.flip(3))
+    assert torch.allclose(scores, same, atol=1e-5)
+    back = torch.stack([96 - mirrored[..., 2], mirrored[..., 1], 96 - mirrored[..., 0], mirrored[..., 3]], -1)
+    there = scores.amax(-1)[0] > 0
+    assert there.any()
+    assert torch.allclose(boxes[0][there], back[0][there], atol=1e-3)
+    with pytest.raises(ValueError, match="one stage"):
+        Detector(**TINY, stages=2, mirrored=True)
+
+
 @pytest.mark.parametrize("stages", [1, 2])
 def test_either_detector_learns_one_picture(stages: int) -> None:
     each = drawn.picture("", "", (96, 64), 2, 4)
