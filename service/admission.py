@@ -13,11 +13,15 @@ UPLOAD = 1.0  # seconds for which a place is kept while a body is on its way: sl
 
 
 class Pace:
-    """Seconds from one answer to the next when there is more to do than can be done; `expected` until that is seen."""
+    """Seconds from one answer to the next when there is more to do than can be done.
+
+    What is `expected` counts as if it had been seen for a while: one answer that came late, as beside the calibration,
+    says little.
+    """
 
     def __init__(self, expected: float = 0.0) -> None:
         self.interval = expected
-        self._before = (0, 0.0)  # answers and seconds
+        self._before = (SPAN / expected, SPAN) if expected else (0.0, 0.0)  # answers and seconds
         self._answers, self._seconds = 0, 0.0
 
     def answered(self, seconds: float, *, full: bool = True) -> None:

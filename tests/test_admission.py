@@ -361,3 +361,14 @@ def test_whatever_happens_the_counts_are_right_and_end_at_nothing(seed: int) -> 
     for place, _, _ in places:
         place.__exit__()
     assert (admission.items, admission.bytes, admission.reading, admission._keys) == (0, 0, {}, {})
+
+
+def test_one_late_answer_says_little_and_many_say_all() -> None:
+    """As while a graph is measured beside the first requests."""
+    pace = Pace(0.05)
+    pace.answered(0.7)
+    assert pace.interval < 0.1
+    for _ in range(10):
+        pace.answered(0.7)
+    assert pace.interval == pytest.approx(0.7)
+    assert Pace().interval == 0
