@@ -9,6 +9,7 @@ from service.types import Spec
 RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}  # Pillow's numbers
 Resample = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
 Size = tuple[int, int]  # width, height
+Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 class Exact(Spec):
@@ -121,8 +122,8 @@ class Crop(Spec):
             return middle(width - self.width), middle(height - self.height)
         return (width - self.width) // 2, (height - self.height) // 2
 
-    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of what is kept."""
+    def box(self, width: int, height: int) -> Box:
+        """What is kept."""
         left, top = self.corner(width, height)
         return left, top, left + self.width, top + self.height
 

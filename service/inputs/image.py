@@ -166,13 +166,13 @@ def tensors(spec: Image, normalize: Callable[[Array], Array], upright: Upright) 
 
 def placed(spec: Image, normalize: Callable[[Array], Array], upright: Upright) -> Row:
     width, height = upright.size
-    size = spec.resize.size(width, height) if spec.resize else upright.size
-    kept = spec.crop.box(*size) if spec.crop else (0, 0, *size)
+    resized = spec.resize.size(width, height) if spec.resize else upright.size
+    kept = spec.crop.box(*resized) if spec.crop else (0, 0, *resized)
     left, top = -kept[0], -kept[1]
-    if spec.resize and size != upright.size:
-        picture = upright.resized(size, RESAMPLE[spec.resize.resample], kept)
+    if spec.resize and resized != upright.size:
+        picture = upright.resized(resized, RESAMPLE[spec.resize.resample], kept)
     else:
-        picture = upright.whole() if kept == (0, 0, *size) else upright.whole().crop(kept)
+        picture = upright.whole() if kept == (0, 0, *resized) else upright.whole().crop(kept)
     inner = (0, 0, *picture.size)
     if spec.pad:
         whole = spec.pad.size(*picture.size)
@@ -182,21 +182,20 @@ def placed(spec: Image, normalize: Callable[[Array], Array], upright: Upright) -
         left, top, inner = left + x, top + y, (x, y, x + picture.width, y + picture.height)
     pixels, size = padded(spec, normalize, picture, inner)
     row = {spec.tensors.pixels: pixels}
-    row[f"{spec.tensors.pixels}:frame"] = np.array([left, top, *ratios(spec.resize, upright.size), width, height])
+    row[f"{spec.tensors.pixels}:frame"] = np.array(
+        [left, top, *ratios(spec.resize, upright.size, resized), width, height]
+    )
     if spec.tensors.mask:
         mask = row[spec.tensors.mask] = np.zeros((size[1], size[0]), np.uint8)
         mask[inner[1] : inner[3], inner[0] : inner[2]] = 1
     return row
 
 
-def ratios(spec: Resize | None, upright: Size) -> tuple[float, float]:
-    """Of width and height, which lead back."""
-    if spec is None:
-        return 1.0, 1.0
+def ratios(spec: Resize | None, upright: Size, resized: Size) -> tuple[float, float]:
+    """Of width and height, which lead back; of `fit`, the one before its rounding."""
     if isinstance(spec, Fit):
-        return spec.ratio(*upright), spec.ratio(*upright)
-    width, height = spec.size(*upright)
-    return width / upright[0], height / upright[1]
+        return (spec.ratio(*upright),) * 2
+    return resized[0] / upright[0], resized[1] / upright[1]
 
 
 def padded(

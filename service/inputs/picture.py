@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -13,14 +14,13 @@ from PIL import GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from service.errors import InvalidInput
 from service.inputs import containers, webp
 from service.inputs.containers import Container
+from service.inputs.geometry import Box, Size
 from service.limits import Limits
 from service.types import Array
 
 PIL.Image.MAX_IMAGE_PIXELS = None  # `containers` applies the operator's limit, before Pillow sees a byte
 
 Picture = PIL.Image.Image
-Size = tuple[int, int]  # width, height
-Box = tuple[int, int, int, int]  # left, top, right, bottom
 Depth = Literal["scale", "clip"]
 Alpha = Literal["white", "drop"]
 OPEN: dict[str, Callable[[bytes, Limits], Container]] = {
@@ -55,35 +55,40 @@ BROKEN = (  # what Pillow raises on broken files
 
 
 class Upright:
-    """A picture as it was stored, and how it is seen: turned, in mode L or RGB, without transparency."""
+    """A picture as it was stored, and how it is seen: turned, in mode L or RGB, without transparency.
+
+    What makes it so raises InvalidInput where that cannot be done.
+    """
 
     def __init__(
         self, stored: Picture, mode: str, depth: Depth = "scale", alpha: Alpha = "white", orientation: int = 1
     ) -> None:
         self._stored, self._mode, self._orientation = stored, mode, orientation
         self._wide = stored.mode.startswith("I") and depth == "scale"
-        self._clear = alpha == "white" and (stored.mode in CLEAR or "transparency" in stored.info)
+        self._clear = alpha == "white" and transparent(stored)
         self._same = stored.mode == mode and not self._clear and orientation not in UPRIGHT
         self.size = stored.size[::-1] if orientation in ASIDE else stored.size
 
     def whole(self) -> Picture:
         if self._same:
             return self._stored
-        if self._rows >= self.size[1]:
-            return self._strip(0, self.size[1])
-        made = PIL.Image.new(self._mode, self.size, None)  # None: its memory is touched as it is filled
-        for top, strip in self._strips():
-            made.paste(strip, (0, top))
-        return made
+        with readable():
+            if self._rows >= self.size[1]:
+                return self._strip(0, self.size[1])
+            made = PIL.Image.new(self._mode, self.size, None)  # None: its memory is touched as it is filled
+            for top, strip in self._strips():
+                made.paste(strip, (0, top))
+            return made
 
     def resized(self, size: Size, resample: int, kept: Box) -> Picture:
         """The box `kept` of what Pillow makes: it, too, makes rows narrow, rounds, and then makes fewer of them."""
         if self._same or self._rows >= self.size[1] or not narrowed_first(self.size, size, resample):
             return resized(self.whole(), size, resample, kept)
         width, height = size[0], self.size[1]
-        made = PIL.Image.new(self._mode, (width, height), None)
-        for top, strip in self._strips():
-            made.paste(strip.resize((width, strip.height), resample), (0, top))
+        with readable():
+            made = PIL.Image.new(self._mode, (width, height), None)
+            for top, strip in self._strips():
+                made.paste(strip.resize((width, strip.height), resample), (0, top))
         return resized(made, size, resample, kept)
 
     def levels(self) -> Array:
@@ -91,10 +96,11 @@ class Upright:
         width, height = self.size
         if self._rows >= height:
             return levels(self.whole())
-        made = np.empty((height, width, len(self._mode)), np.uint8)
-        for top, strip in self._strips():
-            made[top : top + strip.height] = levels(strip)
-        return made
+        with readable():
+            made = np.empty((height, width, len(self._mode)), np.uint8)
+            for top, strip in self._strips():
+                made[top : top + strip.height] = levels(strip)
+            return made
 
     @property
     def _rows(self) -> int:
@@ -106,16 +112,13 @@ class Upright:
         return ((top, self._strip(top, min(top + rows, height))) for top in range(0, height, rows))
 
     def _strip(self, top: int, bottom: int) -> Picture:
-        """Rows as they are seen. Raises InvalidInput."""
+        """Rows as they are seen."""
         width, height = self.size
         if self._orientation in BACKWARDS:
             top, bottom = height - bottom, height - top
         box = (top, 0, bottom, width) if self._orientation in ASIDE else (0, top, width, bottom)
         part = self._stored if bottom - top == height else self._stored.crop(box)
-        try:
-            part = laid(part, self._mode, self._wide, self._clear)
-        except BROKEN as error:
-            raise InvalidInput("not a readable picture") from error
+        part = laid(part, self._mode, self._wide, self._clear)
         how = UPRIGHT.get(self._orientation)
         return part if how is None else part.transpose(how)
 
@@ -123,13 +126,20 @@ class Upright:
 def read(data: bytes, mode: str, depth: Depth, alpha: Alpha, limits: Limits) -> Upright:
     """Raises UnsupportedType, OverLimit, InvalidInput."""
     name = containers.sniff(data)
-    try:
+    with readable(name):
         if simple := simple_png(data, limits):
             return Upright(simple, mode)
         opened = OPEN[name](data, limits)
         return Upright(decoded(opened, mode, alpha), mode, depth, alpha, opened.orientation)
+
+
+@contextmanager
+def readable(name: str = "") -> Iterator[None]:
+    """What Pillow raises meanwhile is the file's fault."""
+    try:
+        yield
     except BROKEN as error:
-        raise InvalidInput(f"not a readable {name} picture") from error
+        raise InvalidInput(f"not a readable {name} picture" if name else "not a readable picture") from error
 
 
 def bulk(data: bytes) -> int:
@@ -221,10 +231,15 @@ def levels(picture: Picture) -> Array:
 def laid(picture: Picture, mode: str, wide: bool, clear: bool) -> Picture:
     """`wide`: 16 bits are scaled to 8. `clear`: what is transparent is laid on white."""
     if wide:
-        levels = np.asarray(picture, np.int64).clip(0, 65535)
-        picture = PIL.Image.fromarray(((levels + 128) // 257).astype(np.uint8))  # rounds 65535 -> 255
-    if clear and (picture.mode in CLEAR or "transparency" in picture.info):
+        deep = np.asarray(picture, np.int64).clip(0, 65535)
+        picture = PIL.Image.fromarray(((deep + 128) // 257).astype(np.uint8))  # rounds 65535 -> 255
+    if clear and transparent(picture):
         picture = picture.convert("RGBA")
         white = PIL.Image.new("RGBA", picture.size, "white")
         picture = PIL.Image.alpha_composite(white, picture)
     return picture if picture.mode == mode else picture.convert(mode)
+
+
+def transparent(picture: Picture) -> bool:
+    """Whether parts of it may be."""
+    return picture.mode in CLEAR or "transparency" in picture.info

@@ -194,6 +194,7 @@ VAST: dict[str, Callable[[Image.Image], bytes]] = {
     "PNG": saved,
     "PNG, transparent": lambda picture: saved(clear(picture)),
     "PNG, palette": lambda picture: saved(picture.quantize(64)),
+    "GIF": lambda picture: saved(picture.quantize(64), "GIF"),
     "PNG, 16-bit grey": lambda picture: saved(picture.convert("L").convert("I;16")),
     "JPEG": lambda picture: saved(picture, "JPEG"),
     "JPEG, turned": lambda picture: saved(picture, "JPEG", exif=exif(6)),
