@@ -49,6 +49,7 @@ def serve(settings: Settings, worker: Worker, bundles: Sequence[Bundle]) -> None
     registry = Registry(bundles, settings, metrics, log, Lending(worker.family))
     with traces(settings.traces) as tracer:
         Server(Calls(registry, settings, metrics, log, tracer), log, worker).run(sockets=[worker.bound])
+    log.flush()
 
 
 def traces(share: float) -> AbstractContextManager[Tracer | None]:

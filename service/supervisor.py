@@ -42,7 +42,8 @@ class Life:
 
 
 class Supervisor:
-    """Loads no model. Starts with one worker, and adds the others when the first has said how many are worth it."""
+    """Loads no model. Starts with one worker, and adds the others when the first serves: it says how many are worth it,
+    lends them its weights, and no client meets a worker that still loads beside one that is ready."""
 
     def __init__(
         self, work: Callable[[Worker, Sequence[Bundle]], None], settings: Settings, log: Log, changes: Changes
@@ -114,7 +115,7 @@ class Supervisor:
             return
         now = time.monotonic()
         self._rest = {index: until for index, until in self._rest.items() if until > now}
-        for index in range(self._count.value):
+        for index in range(self._count.value if self._served else 1):
             if index not in self._living and index not in self._rest:
                 self._start(index)
 

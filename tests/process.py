@@ -120,7 +120,8 @@ def serve(
     server = Server(bundles, PLAIN | settings, folder, under)
     try:
         if wait:
-            eventually(lambda: server.process.poll() is not None or any(server.events("calibrated")))
+            workers = int((PLAIN | settings)["BRAID_WORKERS"])
+            eventually(lambda: server.process.poll() is not None or len(list(server.events("calibrated"))) >= workers)
         yield server
     except BaseException:
         server.process.kill()

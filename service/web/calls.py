@@ -121,7 +121,7 @@ class Calls:
         if failed:
             self._log.warning("request", {**line, "error": call.cause})
         else:
-            self._log.info("request", line)
+            self._log.often("request", line)
 
 
 def traced(call: Call, trace: Trace, scope: Scope, *, failed: bool) -> None:

@@ -15,7 +15,7 @@ from service.web.asgi import App
 
 LINGER = 2.0  # seconds for which what a refused client still sends is thrown away: a reset could overtake the answer
 MOMENT = 0.5  # seconds; without a request when the worker stops, or before a newer connection may take the place
-RESERVE = 32  # connections above the limit, for probes
+RESERVE, PART = 32, 8  # connections above the limit, for probes: so many, or one in so many if that is more
 SHARE = (
     20  # at the limit, one connection of so many gives way at once: who looks for each new one alone, does little else
 )
@@ -23,7 +23,7 @@ OFTEN, SELDOM = 0.02, 0.5  # seconds between two looks at all connections
 DOUBT = 0.05  # seconds between two looks at clients that may have left
 STEP = 0.02  # seconds
 REFUSALS = 500  # a second, about a twentieth of a core: they must not keep a worker from answering
-BURST, REST = 0.1, 0.5  # seconds of refusals that may come at once; for which a connection rests at most
+BURST, REST = 0.1, 0.2  # seconds of refusals that may come at once; for which a connection rests at most
 TURN = 0.05  # seconds between two looks at those that rest
 LAST = 0.2  # seconds for the answers of those who were waited for in vain
 
@@ -32,6 +32,8 @@ class Connection(Protocol):
     """What a connection is from here."""
 
     def look(self, now: float) -> None: ...
+    def silent(self) -> bool: ...
+    def send_away(self) -> None: ...
     def idle(self, now: float) -> float: ...
     def doubtful(self) -> bool: ...
     def cut(self, reason: str) -> None: ...
@@ -46,9 +48,11 @@ class Connections:
         self.scheme = "https" if secure else "http"
         self.draining = False  # answers end their connections
         self.closing = False  # who is idle has a moment left
-        self.open: set[Connection] = set()
+        self.open: set[Connection] = set()  # that may still ask
         self.tasks: set[asyncio.Task[None]] = set()  # of clients that have left
-        self._most = most
+        self._most, self._reserve = most, max(RESERVE, most // PART)
+        self._surplus: dict[Connection, None] = {}  # of those that are open; the oldest first
+        self._leaving: dict[Connection, None] = {}  # have heard all that there is to say; the oldest first
         self._half: set[Connection] = set()
         self._doubting = self._looking = False
         self._crowded = 0.0  # when there was no room, the last time
@@ -58,7 +62,7 @@ class Connections:
         self._date = b""
         self._pause = min(SELDOM, max(OFTEN, shortest(limits) / 8))
         self._refused = metrics.refused
-        metrics.connections.set_function(lambda: len(self.open))
+        metrics.connections.set_function(lambda: len(self.open) + len(self._leaving))
 
     @property
     def date(self) -> bytes:
@@ -77,19 +81,41 @@ class Connections:
 
     # -- coming and going ---------------------------------------------------------------------------------------------
 
-    def add(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> int:
-        """By how many there are too many, after idle ones gave way."""
+    def add(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it is one too many, although idle ones gave way: then it may only ask a probe."""
         if len(self.open) >= self._most:
             self._make_room(loop.time())
+        surplus = len(self.open) >= self._most
         self.open.add(connection)
+        if surplus:
+            self._surplus[connection] = None
+            self._thin_out()
         if not self._looking:
             self._looking = True
             loop.call_later(self._pause, self._look, loop)
-        return len(self.open) - self._most
+        return surplus
+
+    def leaves(self, connection: Connection) -> None:
+        """It takes nobody's place any more."""
+        self.open.discard(connection)
+        self._surplus.pop(connection, None)
+        self._leaving[connection] = None
+        if len(self.open) + len(self._leaving) > self._most + 2 * self._reserve:
+            self._give_way(next(iter(self._leaving)))
 
     def forget(self, connection: Connection) -> None:
         self.open.discard(connection)
         self._half.discard(connection)
+        self._surplus.pop(connection, None)
+        self._leaving.pop(connection, None)
+
+    def _everyone(self) -> list[Connection]:
+        return [*self.open, *self._leaving]
+
+    def _thin_out(self) -> None:
+        """The newest may be a probe's, which is about to ask; who is silent although it is older, is none."""
+        if len(self._surplus) > self._reserve:
+            next(one for one in self._surplus if one.silent()).send_away()  # the newest is
 
     def _make_room(self, now: float) -> None:
         """Silent ones, those that wait for their next request, those in the midst of a head: the longest first."""
@@ -99,16 +125,19 @@ class Connections:
         idle = {one: waited for one in self.open if (waited := one.idle(now)) > MOMENT}
         enough = len(self.open) - self._most + max(1, self._most // SHARE)
         for one in sorted(idle, key=lambda one: -idle[one])[:enough]:
-            one.cut("crowded")
-            self.forget(one)
+            self._give_way(one)
+
+    def _give_way(self, one: Connection) -> None:
+        one.cut("crowded")
+        self.forget(one)
 
     # -- the clock ----------------------------------------------------------------------------------------------------
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for connection in list(self.open):
+        for connection in self._everyone():
             connection.look(now)
-        self._looking = bool(self.open)
+        self._looking = bool(self.open or self._leaving)
         if self._looking:
             loop.call_later(self._pause, self._look, loop)
 
@@ -153,19 +182,19 @@ class Connections:
     async def close(self, grace: float, hurry: Callable[[], bool]) -> None:
         """Waits for answers, for `grace` seconds at most or until `hurry`; who then still waits is told 503."""
         self.draining = self.closing = True
-        for connection in list(self.open):
+        for connection in self._everyone():
             connection.last()
         end = time.monotonic() + grace
         await self._emptied(end, hurry)
-        for connection in list(self.open):
+        for connection in self._everyone():
             connection.stop()
         cancel(self.tasks)
         await self._emptied(time.monotonic() + LAST, hurry)
-        for connection in list(self.open):
+        for connection in self._everyone():
             connection.cut("stopped")
 
     async def _emptied(self, end: float, hurry: Callable[[], bool]) -> None:
-        while (self.open or self.tasks) and time.monotonic() < end and not hurry():
+        while (self.open or self._leaving or self.tasks) and time.monotonic() < end and not hurry():
             await asyncio.sleep(STEP)
 
     def orphan(self, task: asyncio.Task[None]) -> None:

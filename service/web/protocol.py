@@ -11,7 +11,7 @@ from typing import cast
 
 from service.errors import Malformed, RequestError, Unavailable
 from service.web import answers
-from service.web.connections import LINGER, MOMENT, RESERVE, Connections
+from service.web.connections import LINGER, MOMENT, Connections
 from service.web.exchange import Exchange
 from service.web.reader import BODY, DONE, HEAD, IDLE, OVER, Address, Ends, Head, Reader
 
@@ -26,7 +26,7 @@ class Connection(asyncio.Protocol):
         self.loop = loop
         self.paused = False  # the client does not take what is written
         self.every = every
-        self._served = self._crowded = self._half = self._asked = False
+        self._served = self._surplus = self._half = self._asked = False
         self._current: Exchange | None = None  # it is being answered
         self._waiting: list[Exchange] = []  # sent ahead
         self._later = b""  # what came while an answer was being made
@@ -43,12 +43,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._reader = Reader(self.every.limits, self._take)
-        surplus = self.every.add(self, self.loop)
-        self._crowded = surplus > 0
-        if surplus > RESERVE:
-            self._refuse(Unavailable("too many connections", retry_after=RETRY))
-            if surplus > 2 * RESERVE:
-                self.abort()
+        self._surplus = self.every.add(self, self.loop)
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
@@ -101,8 +96,8 @@ class Connection(asyncio.Protocol):
     # -- from the reader ----------------------------------------------------------------------------------------------
 
     def _take(self, head: Head) -> Exchange:
-        if self._crowded and head.target.path not in PROBES:
-            raise Unavailable("too many connections", retry_after=RETRY)
+        if self._surplus and head.target.path not in PROBES:
+            raise too_many()
         if self._ends is None:
             about = self._transport.get_extra_info
             self._ends = Ends(self.every.scheme, address(about("sockname")), address(about("peername")))
@@ -205,6 +200,16 @@ class Connection(asyncio.Protocol):
             return MOMENT
         return self.every.limits.keep_alive if self._served else self.every.limits.head_seconds
 
+    def silent(self) -> bool:
+        """It has asked nothing yet."""
+        return self._current is None and self._reader.phase in (IDLE, HEAD)
+
+    def send_away(self) -> None:
+        if self._served and self._reader.phase is IDLE:
+            self._leave(clean=True)
+        else:
+            self._break(too_many())
+
     def idle(self, now: float) -> float:
         """Seconds for which another could have used the place better. Under pressure a body is fast, or over soon."""
         reader, limits = self._reader, self.every.limits
@@ -284,6 +289,7 @@ class Connection(asyncio.Protocol):
         """Unless all that was sent has been read, a reset could overtake the answer: so read on for a while."""
         reader = self._reader
         reader.phase, reader.since, self._later = OVER, 0.0, b""
+        self.every.leaves(self)
         if clean or self._half:
             self._transport.close()
             return
@@ -291,6 +297,10 @@ class Connection(asyncio.Protocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self.read()
+
+
+def too_many() -> Unavailable:
+    return Unavailable("too many connections", retry_after=RETRY)
 
 
 def address(name: tuple[str, int] | None) -> Address:
