@@ -72,7 +72,9 @@ class Spreads(Collector):
         self._children: dict[tuple[str, ...], Spread] = {}
 
     def labels(self, *values: str) -> Spread:
-        return self._children.setdefault(values, Spread(self._bounds))
+        if values not in self._children:
+            self._children.setdefault(values, Spread(self._bounds))
+        return self._children[values]
 
     def collect(self) -> Iterable[Metric]:
         name, about, labels = self._about
