@@ -198,6 +198,8 @@ def load(
         active = ", ".join(map(short, session.get_providers()))
         raise SettingsError(f"of the providers {', '.join(providers)} only {active} started; is the driver there?")
     memory.trim()
+    if isinstance(graph, Shared):
+        graph.let_go()
     return session
 
 

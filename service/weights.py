@@ -37,6 +37,11 @@ class Shared:
         with text:
             self.graph = text[:]
             self.weights: dict[str, Array] = dict(tensors(text, weights))
+        self._mapped = weights
+
+    def let_go(self) -> None:
+        """Of pages that sessions have packed into their own memory. What they still read here comes back by itself."""
+        self._mapped.madvise(mmap.MADV_DONTNEED)
 
     @contextmanager
     def placed(self) -> Iterator[Path]:

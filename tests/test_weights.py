@@ -1,6 +1,7 @@
 """A large graph's weights lie in memory once, whatever number of sessions reads them, and cannot be changed."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -74,6 +75,18 @@ def test_a_second_session_takes_no_second_copy(graph: Path) -> None:
     assert anonymous() - before < len(rest) * (packed + size / 4)
 
 
+def test_what_a_session_has_packed_does_not_stay_in_memory_twice(graph: Path) -> None:
+    before = resident()
+    made = shared(graph)
+    ours = Engine(made, ["CPU"], 1)
+    answer = ours(feed(1))[0]
+    kernel, matrix = made.weights["kernel"].nbytes, made.weights["matrix"].nbytes
+    assert resident() - before < kernel + matrix / 2  # the matrix was packed
+    ours = Engine(made, ["CPU"], 1)
+    assert resident() - before < kernel / 2  # until it is read again
+    assert np.array_equal(ours(feed(1))[0], answer)
+
+
 def test_sessions_outlive_what_they_were_made_of(graph: Path) -> None:
     ours = Engine(shared(graph), ["CPU"], 1)
     assert np.array_equal(ours(feed(2))[0], Engine(graph, ["CPU"], 1)(feed(2))[0])
@@ -118,3 +131,10 @@ def anonymous() -> int:
     """Bytes of memory that is this process's alone."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("Private_Dirty"))
+
+
+def resident() -> int:
+    """Bytes of all shared weights that are in this process's pages now."""
+    areas = re.split(r"\n(?=[0-9a-f]+-)", Path("/proc/self/smaps").read_text())
+    found = [re.search(r"^Rss:\s+(\d+) kB", area, re.MULTILINE) for area in areas if "memfd:braid-weights" in area]
+    return sum(1024 * int(size[1]) for size in found if size)
