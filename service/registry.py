@@ -42,6 +42,7 @@ class Served:
         self.inline = plan.inline if settings.engine == "auto" else settings.engine == "loop"
         self._settings, self._pool = settings, pool
         self._explaining = asyncio.Lock()
+        self._several = cores() > 1
         self._example_bulk = model.bulk(model.example.parts)
         lanes = max(1, cores() // (settings.workers or 1)) if plan.heavy and model.engine.shared else 1
         self._engine = None if self.inline else Threads(lanes, f"engine-{model.manifest.name}")
@@ -106,6 +107,7 @@ class Served:
 
     async def encode(self, parts: Parts, stages: Stages, deadline: float) -> Row:
         """Short parts on the loop, with what else arrived in this turn; others in one job of the pool, not one each.
+        Who is alone gets two.
 
         Raises DeadlineExceeded, and what the decoders raise.
         """
@@ -113,9 +115,16 @@ class Served:
             return await self._small((parts, stages), {})
         try:
             async with asyncio.timeout(deadline - time.perf_counter()):
+                if self._several and self.admission.items == 1 and len(parts) > 1:
+                    return await self._side_by_side(parts, stages)
                 return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.encode, parts, stages)
         except TimeoutError as error:
             raise DeadlineExceeded("the deadline passed before the parts were decoded") from error
+
+    async def _side_by_side(self, parts: Parts, stages: Stages) -> Row:
+        run, model = asyncio.get_running_loop().run_in_executor, self.model
+        jobs = [run(self._pool, model.encode_share, parts, share, stages) for share in model.shares(parts)]
+        return model.joined(await asyncio.gather(*jobs))
 
     async def explain(self, work: Work, deadline: float) -> dict[str, Any]:
         """Gives `work` the answers to the rows it asks for, until it has its own. One at a time, and behind all others:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from service import bundle as bundles
 from service.bundle import Bundle
-from service.errors import BundleError, MissingPart, SettingsError, UnknownPart, UnsupportedType
+from service.errors import BundleError, MissingPart, RequestError, SettingsError, UnknownPart, UnsupportedType
 from service.model import Model
 from service.types import Row
 from tests import senses
@@ -108,6 +108,31 @@ def test_parts_are_refused_by_name(model: Model, strict: Bundle) -> None:
     with pytest.raises(MissingPart) as missing:
         Model(strict).encode({"text": b"a", "image": WHITE}, {})
     assert missing.value.part == "audio"
+
+
+BROKEN = st.fixed_dictionaries({"text": st.just(b"a\xff")} | dict.fromkeys(("image", "audio"), st.just(b"broken")))
+
+
+@given(parts=SUBSETS, broken=BROKEN, bad=st.sets(st.sampled_from(["text", "image", "audio"])))
+def test_shares_side_by_side_are_the_whole(
+    model: Model, parts: dict[str, bytes], broken: dict[str, bytes], bad: set[str]
+) -> None:
+    parts = parts | {name: broken[name] for name in bad & parts.keys()}
+    stages: dict[str, float] = {}
+    shares = model.shares(parts)
+    assert sorted(name for share in shares for name in share) == sorted(parts)
+    rows = [model.encode_share(parts, share, stages) for share in shares]
+    if bad & parts.keys():
+        with pytest.raises(RequestError) as first:
+            model.encode(parts, {})
+        with pytest.raises(type(first.value)) as again:
+            model.joined(rows)
+        assert (again.value.part, again.value.detail) == (first.value.part, first.value.detail)
+        return
+    expected, together = model.encode(parts, {}), model.joined(rows)
+    assert together.keys() == expected.keys()
+    assert all(np.array_equal(together[name], expected[name]) for name in expected)
+    assert stages.keys() == {f"encode.{name}" for name in parts}
 
 
 def test_a_provider_that_is_not_there_is_an_error_and_no_fallback(bundle: Bundle) -> None:

@@ -1,6 +1,7 @@
 """python -m tests.bench.overload: a server that is asked for ten times what it can do, hammered, killed.
 
 Ten times: the capacity of a slow graph in a closed loop, then ten times as much in an open one, while probes are asked.
+For nine refusals an answer is what they cost beside it: the heavier the graph, the less.
 Hammered: a cheap graph, and clients that ask again as soon as they are refused: as much as can be sent at all. Each
 round measures 64 clients, whom it can answer, then 600, whom it cannot; the share is the median of the rounds.
 Idle: clients that say nothing, by the thousand, while others ask. Killed: one worker of two, again and again.
@@ -86,6 +87,7 @@ def answered(server: Server, folder: Path, *options: str) -> tuple[Any, float]:
 
 
 def many_times(folder: Path, seconds: float, times: float, slow: float, connections: int) -> None:
+    folder.mkdir()
     bundle = senses.write(folder / "bundle", slow=slow).folder
     with serve(bundle, BRAID_BATCH="2", BRAID_ENGINE="thread", BRAID_LOG="info") as server:
         closed = "--seconds", str(seconds / 2), "--connections", "16"
@@ -172,7 +174,7 @@ def kill(times: int) -> None:
 def main(
     seconds: Annotated[float, typer.Option(help="of each load")] = 15.0,
     times: Annotated[float, typer.Option(help="the capacity")] = 10.0,
-    slow: Annotated[float, typer.Option(help="processor seconds of a run of two rows")] = 0.03,
+    slow: Annotated[list[float], typer.Option(help="processor seconds of a run of two rows")] = [0.03, 0.1],  # noqa: B006  # typer's form
     connections: Annotated[int, typer.Option(help="of those who ask for too much")] = 600,
     rounds: Annotated[int, typer.Option(help="of hammering")] = 5,
     clients: Annotated[int, typer.Option(help="that are idle")] = 5000,
@@ -180,8 +182,9 @@ def main(
 ) -> None:
     typer.echo(f"load of the machine before: {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as name:
-        typer.echo(f"{times:g} times the capacity, a graph of {slow:g} s a run of two rows")
-        many_times(Path(name), seconds, times, slow, connections)
+        for each in slow:
+            typer.echo(f"{times:g} times the capacity, a graph of {each:g} s a run of two rows")
+            many_times(Path(name) / str(each), seconds, times, each, connections)
     typer.echo(f"hammered by {connections} clients, digits")
     hammer(seconds, rounds, connections)
     typer.echo("idle, killed; digits")
