@@ -1,5 +1,9 @@
 """Bundles and a server that several files share."""
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy, as `braid` does
+
 from collections.abc import Iterator
 from pathlib import Path
 

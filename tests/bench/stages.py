@@ -5,10 +5,6 @@
 Run it on a quiet machine; `--benchmark-autosave` and `--benchmark-compare` show what a change of the code did.
 """
 
-import os
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy, as `braid` does
-
 from pathlib import Path
 from typing import Any, Protocol
 
