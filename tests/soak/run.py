@@ -22,7 +22,7 @@ from tests.soak import load
 
 WARM = 0.2  # share of the rounds before memory counts
 GROWTH = 0.05
-FEW = 4  # threads or files: pools start theirs one by one, up to their sizes
+FEW = 8  # threads or files: pools start theirs one by one, up to their sizes; a decoder that is missing has six files
 REST = 1.0  # seconds without load before it is measured
 
 
