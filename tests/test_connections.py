@@ -374,6 +374,21 @@ def test_a_probe_is_answered_among_hundreds_that_come_again_and_again(slow: Bund
     assert found[503] > 100
 
 
+def test_who_lingers_after_a_refusal_takes_nobodys_place(bundle: Bundle) -> None:
+    """They go on sending and do not close; however many they are, there are not more than the limit and its reserve."""
+    refused_ones = head(attacks.HOST, b"Content-Length: 20000000", line=b"POST /nowhere HTTP/1.1")
+    with serve(bundle.folder, BRAID_CONNECTIONS="8") as server, many(server, 100, refused_ones) as lingering:
+        for connection in lingering[-8:]:
+            connection.sendall(b" " * 1000)
+        for _ in range(20):
+            assert statuses(said(server, sized(JSON, b"Connection: close"))) == [200]
+        with many(server, 8, head(attacks.HOST, attacks.KIND, b"Content-Length: 99")):
+            time.sleep(0.3)
+            look = get(b"GET /metrics HTTP/1.1", b"Connection: close")
+            (count,) = re.findall(rb"\nbraid_connections ([0-9.]+)\n", said(server, look))
+            assert float(count) <= 8 + 2 * 32
+
+
 def test_dripping_bodies_give_way_too(bundle: Bundle) -> None:
     with (
         serve(bundle.folder, **FEW) as server,

@@ -90,6 +90,7 @@ class Connections:
         if surplus:
             self._surplus[connection] = None
             self._thin_out()
+        self._hurry()
         if not self._looking:
             self._looking = True
             loop.call_later(self._pause, self._look, loop)
@@ -97,11 +98,12 @@ class Connections:
 
     def leaves(self, connection: Connection) -> None:
         """It takes nobody's place any more."""
-        self.open.discard(connection)
+        if connection not in self.open:
+            return
+        self.open.remove(connection)
         self._surplus.pop(connection, None)
         self._leaving[connection] = None
-        if len(self.open) + len(self._leaving) > self._most + 2 * self._reserve:
-            self._give_way(next(iter(self._leaving)))
+        self._hurry()
 
     def forget(self, connection: Connection) -> None:
         self.open.discard(connection)
@@ -116,6 +118,11 @@ class Connections:
         """The newest may be a probe's, which is about to ask; who is silent although it is older, is none."""
         if len(self._surplus) > self._reserve:
             next(one for one in self._surplus if one.silent()).send_away()  # the newest is
+
+    def _hurry(self) -> None:
+        """Descriptors are bounded, too: who has been leaving for longest is cut off."""
+        if self._leaving and len(self.open) + len(self._leaving) > self._most + 2 * self._reserve:
+            self._give_way(next(iter(self._leaving)))
 
     def _make_room(self, now: float) -> None:
         """Silent ones, those that wait for their next request, those in the midst of a head: the longest first."""
