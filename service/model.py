@@ -98,7 +98,7 @@ class Model:
     def shares(self, parts: Parts) -> list[list[str]]:
         """The part that is most work, and the others: to be encoded side by side."""
         names = sorted(parts, key=lambda name: self.bulk({name: parts[name]}))
-        return [names[-1:], names[:-1]]
+        return [names[-1:], names[:-1]] if len(names) > 1 else [names]
 
     def encode_share(self, parts: Parts, share: Collection[str], stages: Stages) -> Row | RequestError:
         """Of `encode`, these parts' share."""

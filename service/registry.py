@@ -115,16 +115,12 @@ class Served:
             return await self._small((parts, stages), {})
         try:
             async with asyncio.timeout(deadline - time.perf_counter()):
-                if self._several and self.admission.items == 1 and len(parts) > 1:
-                    return await self._side_by_side(parts, stages)
-                return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.encode, parts, stages)
+                run, model = asyncio.get_running_loop().run_in_executor, self.model
+                shares = model.shares(parts) if self._several and self.admission.items == 1 else [list(parts)]
+                jobs = [run(self._pool, model.encode_share, parts, share, stages) for share in shares]
+                return model.joined(await asyncio.gather(*jobs))
         except TimeoutError as error:
             raise DeadlineExceeded("the deadline passed before the parts were decoded") from error
-
-    async def _side_by_side(self, parts: Parts, stages: Stages) -> Row:
-        run, model = asyncio.get_running_loop().run_in_executor, self.model
-        jobs = [run(self._pool, model.encode_share, parts, share, stages) for share in model.shares(parts)]
-        return model.joined(await asyncio.gather(*jobs))
 
     async def explain(self, work: Work, deadline: float) -> dict[str, Any]:
         """Gives `work` the answers to the rows it asks for, until it has its own. One at a time, and behind all others:

@@ -13,10 +13,11 @@ from service.errors import Malformed, RequestError, Unavailable
 from service.web import answers
 from service.web.connections import LINGER, MOMENT, Connections
 from service.web.exchange import Exchange
-from service.web.reader import BODY, DONE, HEAD, IDLE, OVER, Address, Ends, Head, Reader
+from service.web.reader import BODY, DONE, HEAD, IDLE, OVER, Ends, Head, Reader, address
 
 HIGH = 64 * 1024  # bytes of a body that wait for the application; then the connection is not read
 RETRY = 1  # seconds
+CROWD = "too many connections"
 PROBES = {"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/metrics"}
 CLOSED = 7  # TCP_CLOSE of Linux: a reset came
 
@@ -97,7 +98,7 @@ class Connection(asyncio.Protocol):
 
     def _take(self, head: Head) -> Exchange:
         if self._surplus and head.target.path not in PROBES:
-            raise too_many()
+            raise Unavailable(CROWD, retry_after=RETRY)
         if self._ends is None:
             about = self._transport.get_extra_info
             self._ends = Ends(self.every.scheme, address(about("sockname")), address(about("peername")))
@@ -208,7 +209,7 @@ class Connection(asyncio.Protocol):
         if self._served and self._reader.phase is IDLE:
             self._leave(clean=True)
         else:
-            self._break(too_many())
+            self._break(Unavailable(CROWD, retry_after=RETRY))
 
     def idle(self, now: float) -> float:
         """Seconds for which another could have used the place better. Under pressure a body is fast, or over soon."""
@@ -297,11 +298,3 @@ class Connection(asyncio.Protocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self.read()
-
-
-def too_many() -> Unavailable:
-    return Unavailable("too many connections", retry_after=RETRY)
-
-
-def address(name: tuple[str, int] | None) -> Address:
-    return (name[0], name[1]) if name else None

@@ -169,3 +169,7 @@ class Reader:
         if exchange is not None:  # else it wanted an upgrade
             exchange.end()
             self.phase, self.since, self._fed = IDLE if exchange.answered else DONE, 0.0, 0
+
+
+def address(name: tuple[str, int] | None) -> Address:
+    return (name[0], name[1]) if name else None
