@@ -1,7 +1,8 @@
 """python -m tests.bench.overload: a server that is asked for ten times what it can do, hammered, killed.
 
 Ten times: the capacity of a slow graph in a closed loop, then ten times as much in an open one, while probes are asked.
-For nine refusals an answer is what they cost beside it: the heavier the graph, the less.
+Goodput is what nine refusals leave of the time for an answer: the heavier the graph, the more. The server has a core of
+its own there, or what the clients take of it would count as its loss.
 Hammered: a cheap graph, and clients that ask again as soon as they are refused: as much as can be sent at all. Each
 round measures 64 clients, whom it can answer, then 600, whom it cannot; the share is the median of the rounds.
 Idle: clients that say nothing, by the thousand, while others ask. Killed: one worker of two, again and again.
@@ -23,7 +24,7 @@ import typer
 from service.bench import requests, target
 from tests import senses
 from tests.attacks import JSON, get, sized
-from tests.process import COMMAND, ROOT, Server, environment, eventually, serve
+from tests.process import COMMAND, CORES, ROOT, Server, environment, eventually, serve
 from tests.wire import children, cpu, hammered, many, memory, said, statuses
 
 DIGITS = ROOT / "models/bundles/digits"
@@ -89,7 +90,8 @@ def answered(server: Server, folder: Path, *options: str) -> tuple[Any, float]:
 def many_times(folder: Path, seconds: float, times: float, slow: float, connections: int) -> None:
     folder.mkdir()
     bundle = senses.write(folder / "bundle", slow=slow).folder
-    with serve(bundle, BRAID_BATCH="2", BRAID_ENGINE="thread", BRAID_LOG="info") as server:
+    own = ("taskset", "--cpu-list", str(CORES[0]))
+    with serve(bundle, under=own, BRAID_BATCH="2", BRAID_ENGINE="thread", BRAID_LOG="info") as server:
         closed = "--seconds", str(seconds / 2), "--connections", "16"
         before, usual = answered(server, folder, *closed)
         options = ["--rate", f"{times * before['requests_per_second']:.0f}", "--connections", str(connections)]
@@ -181,10 +183,13 @@ def main(
     kills: Annotated[int, typer.Option(help="of workers")] = 5,
 ) -> None:
     typer.echo(f"load of the machine before: {os.getloadavg()[0]:.1f}")
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, everywhere - {CORES[0]} or everywhere)  # the clients, which inherit it
     with tempfile.TemporaryDirectory() as name:
         for each in slow:
             typer.echo(f"{times:g} times the capacity, a graph of {each:g} s a run of two rows")
             many_times(Path(name) / str(each), seconds, times, each, connections)
+    os.sched_setaffinity(0, everywhere)
     typer.echo(f"hammered by {connections} clients, digits")
     hammer(seconds, rounds, connections)
     typer.echo("idle, killed; digits")
