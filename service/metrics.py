@@ -72,9 +72,8 @@ class Spreads(Collector):
         self._children: dict[tuple[str, ...], Spread] = {}
 
     def labels(self, *values: str) -> Spread:
-        if values not in self._children:
-            self._children.setdefault(values, Spread(self._bounds))
-        return self._children[values]
+        child = self._children.get(values)
+        return child if child is not None else self._children.setdefault(values, Spread(self._bounds))
 
     def collect(self) -> Iterable[Metric]:
         name, about, labels = self._about

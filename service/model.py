@@ -93,7 +93,7 @@ class Model:
 
         Raises UnknownPart, MissingPart, and what the part's decoder raises, with the part's name.
         """
-        return taken(self.encode_all([(parts, stages)])[0])
+        return self.whole(self.encode_all([(parts, stages)]))
 
     def shares(self, parts: Parts) -> list[list[str]]:
         """The part that is most work, and the others: to be encoded side by side."""
@@ -104,13 +104,12 @@ class Model:
         """Of `encode`, these parts' share."""
         return self.encode_all([(parts, stages)], share)[0]
 
-    def joined(self, shares: Sequence[Row | RequestError]) -> Row:
+    def whole(self, shares: Sequence[Row | RequestError]) -> Row:
         """As `encode` gives and raises it: of several bad parts the first."""
         names = list(self._encoders)
-        wrong = [share for share in shares if isinstance(share, RequestError)]
-        if wrong:
+        if wrong := [share for share in shares if isinstance(share, RequestError)]:
             raise min(wrong, key=lambda error: names.index(error.part) if error.part in names else -1)
-        return joined(taken(share) for share in shares)
+        return joined(share for share in shares if not isinstance(share, RequestError))
 
     def encode_all(
         self, calls: Sequence[tuple[Parts, Stages]], only: Collection[str] | None = None
@@ -263,12 +262,6 @@ class Model:
 
 def joined(rows: Iterable[Row]) -> Row:
     return {name: array for row in rows for name, array in row.items()}
-
-
-def taken(row: Row | RequestError) -> Row:
-    if isinstance(row, RequestError):
-        raise row
-    return row
 
 
 def extended(row: Row, encode: Encode, data: bytes, part: str) -> Row | RequestError:

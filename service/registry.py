@@ -118,7 +118,7 @@ class Served:
                 run, model = asyncio.get_running_loop().run_in_executor, self.model
                 shares = model.shares(parts) if self._several and self.admission.items == 1 else [list(parts)]
                 jobs = [run(self._pool, model.encode_share, parts, share, stages) for share in shares]
-                return model.joined(await asyncio.gather(*jobs))
+                return model.whole(await asyncio.gather(*jobs))
         except TimeoutError as error:
             raise DeadlineExceeded("the deadline passed before the parts were decoded") from error
 

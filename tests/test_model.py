@@ -126,10 +126,10 @@ def test_shares_side_by_side_are_the_whole(
         with pytest.raises(RequestError) as first:
             model.encode(parts, {})
         with pytest.raises(type(first.value)) as again:
-            model.joined(rows)
+            model.whole(rows)
         assert (again.value.part, again.value.detail) == (first.value.part, first.value.detail)
         return
-    expected, together = model.encode(parts, {}), model.joined(rows)
+    expected, together = model.encode(parts, {}), model.whole(rows)
     assert together.keys() == expected.keys()
     assert all(np.array_equal(together[name], expected[name]) for name in expected)
     assert stages.keys() == {f"encode.{name}" for name in parts}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from typing import Protocol
 
+from service.descriptors import reserve
 from service.logs import Log
 from service.metrics import Metrics
 from service.settings import Settings
@@ -15,14 +16,13 @@ from service.web.asgi import App
 
 LINGER = 2.0  # seconds for which what a refused client still sends is thrown away: a reset could overtake the answer
 MOMENT = 0.5  # seconds; without a request when the worker stops, or before a newer connection may take the place
-RESERVE, PART = 32, 8  # connections above the limit, for probes: so many, or one in so many if that is more
 SHARE = (
     20  # at the limit, one connection of so many gives way at once: who looks for each new one alone, does little else
 )
 OFTEN, SELDOM = 0.02, 0.5  # seconds between two looks at all connections
 DOUBT = 0.05  # seconds between two looks at clients that may have left
 STEP = 0.02  # seconds
-REFUSALS = 500  # a second, about a twentieth of a core: they must not keep a worker from answering
+REFUSALS = 500  # a second; connections that are refused more often rest, to leave a worker time for answers
 BURST, REST = 0.1, 0.2  # seconds of refusals that may come at once; for which a connection rests at most
 TURN = 0.05  # seconds between two looks at those that rest
 LAST = 0.2  # seconds for the answers of those who were waited for in vain
@@ -50,7 +50,7 @@ class Connections:
         self.closing = False  # who is idle has a moment left
         self.open: set[Connection] = set()  # that may still ask
         self.tasks: set[asyncio.Task[None]] = set()  # of clients that have left
-        self._most, self._reserve = most, max(RESERVE, most // PART)
+        self._most, self._reserve = most, reserve(most)
         self._surplus: dict[Connection, None] = {}  # of those that are open; the oldest first
         self._leaving: dict[Connection, None] = {}  # have heard all that there is to say; the oldest first
         self._half: set[Connection] = set()

@@ -16,6 +16,8 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,11 +89,22 @@ def answered(server: Server, folder: Path, *options: str) -> tuple[Any, float]:
     return report, (server.metric("braid_requests_total", status="200") - before) / (cpu(server) - spent)
 
 
+@contextmanager
+def others() -> Iterator[None]:
+    """This thread, and what it starts, leaves the first core to the server, if there is another."""
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, everywhere - {CORES[0]} or everywhere)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, everywhere)
+
+
 def many_times(folder: Path, seconds: float, times: float, slow: float, connections: int) -> None:
     folder.mkdir()
     bundle = senses.write(folder / "bundle", slow=slow).folder
     own = ("taskset", "--cpu-list", str(CORES[0]))
-    with serve(bundle, under=own, BRAID_BATCH="2", BRAID_ENGINE="thread", BRAID_LOG="info") as server:
+    with others(), serve(bundle, under=own, BRAID_BATCH="2", BRAID_ENGINE="thread", BRAID_LOG="info") as server:
         closed = "--seconds", str(seconds / 2), "--connections", "16"
         before, usual = answered(server, folder, *closed)
         options = ["--rate", f"{times * before['requests_per_second']:.0f}", "--connections", str(connections)]
@@ -183,13 +196,10 @@ def main(
     kills: Annotated[int, typer.Option(help="of workers")] = 5,
 ) -> None:
     typer.echo(f"load of the machine before: {os.getloadavg()[0]:.1f}")
-    everywhere = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, everywhere - {CORES[0]} or everywhere)  # the clients, which inherit it
     with tempfile.TemporaryDirectory() as name:
         for each in slow:
             typer.echo(f"{times:g} times the capacity, a graph of {each:g} s a run of two rows")
             many_times(Path(name) / str(each), seconds, times, each, connections)
-    os.sched_setaffinity(0, everywhere)
     typer.echo(f"hammered by {connections} clients, digits")
     hammer(seconds, rounds, connections)
     typer.echo("idle, killed; digits")
