@@ -158,3 +158,15 @@ def test_a_body_on_its_way_when_the_signal_comes_is_still_taken(bundle: Bundle) 
             upload.sendall(JSON)
             assert statuses(heard(upload)) == [200]
         assert server.process.wait(20) == 0
+
+
+def test_lines_of_the_log_that_wait_for_others_are_written_at_the_end(slow: Bundle) -> None:
+    """The last ones are answered together; then nothing is left to wait for."""
+    with serve(slow.folder, BRAID_BATCH="4", BRAID_ENGINE="thread", BRAID_LOG="info", BRAID_GRACE="10") as server:
+        with ExitStack() as stack:
+            waiting = [stack.enter_context(connected(server, GOOD)) for _ in range(4)]
+            eventually(lambda: server.metric("braid_in_flight") == 4)
+            with stopping(server):
+                assert [statuses(heard(connection)) for connection in waiting] == [[200]] * 4
+        assert server.stop() == 0
+        assert [line["status"] for line in server.events("request")] == [200] * 4
