@@ -76,7 +76,7 @@ def test_who_has_just_connected_to_a_busy_worker_is_answered(slow: Bundle) -> No
 
     settings: dict[str, Any] = {"BRAID_ENGINE": "loop", "BRAID_BATCH": "1", "BRAID_DRAIN": "1", "BRAID_GRACE": "20"}
     with serve(slow.folder, **settings) as server:
-        users = [Thread(target=ask, args=(server,)) for _ in range(4)]
+        users = [Thread(target=ask, args=(server,)) for _ in range(8)]
         server.process.send_signal(signal.SIGTERM)
         for user in users:
             user.start()
@@ -162,11 +162,11 @@ def test_a_body_on_its_way_when_the_signal_comes_is_still_taken(bundle: Bundle) 
 
 def test_lines_of_the_log_that_wait_for_others_are_written_at_the_end(slow: Bundle) -> None:
     """The last ones are answered together; then nothing is left to wait for."""
-    with serve(slow.folder, BRAID_BATCH="4", BRAID_ENGINE="thread", BRAID_LOG="info", BRAID_GRACE="10") as server:
+    with serve(slow.folder, BRAID_BATCH="2", BRAID_ENGINE="thread", BRAID_LOG="info", BRAID_GRACE="10") as server:
         with ExitStack() as stack:
-            waiting = [stack.enter_context(connected(server, GOOD)) for _ in range(4)]
-            eventually(lambda: server.metric("braid_in_flight") == 4)
+            waiting = [stack.enter_context(connected(server, GOOD)) for _ in range(8)]
+            eventually(lambda: server.metric("braid_in_flight") == 8)
             with stopping(server):
-                assert [statuses(heard(connection)) for connection in waiting] == [[200]] * 4
+                assert [statuses(heard(connection)) for connection in waiting] == [[200]] * 8
         assert server.stop() == 0
-        assert [line["status"] for line in server.events("request")] == [200] * 4
+        assert [line["status"] for line in server.events("request")] == [200] * 8
